@@ -1,0 +1,3 @@
+"""Aparté: a private chat channel that a company owns."""
+
+__version__ = "0.1.0"

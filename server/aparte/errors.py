@@ -1,0 +1,150 @@
+"""Every error that a person or a program can meet, as one tree.
+
+```
+AparteError
+├── BadInput            the sender must change what was sent
+│   ├── BadFrame        not a frame of the protocol
+│   ├── CidConflict     the same client id with another body
+│   └── BadSetting      a setting is wrong; names it and the fix
+├── Denied              the sender may not do this
+│   ├── NotFound        absent and forbidden look the same
+│   ├── NotSignedIn     no session, or it has ended
+│   └── Refused         the gate's answer, with its own code
+├── TooMany             a limit; `retry_after` says when to go on
+└── Unavailable         we cannot do it now; nothing was lost
+    ├── StoreDown       disk full, locked or unreadable database
+    ├── RecordsDown     the company's system did not answer
+    └── Unreadable      a stored value cannot be authenticated
+```
+
+`code` is stable and documented in docs/PROTOCOL.md; `status` is the HTTP status; `close` the WebSocket
+close code for errors that end a connection.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AparteError(Exception):
+    """The root. `str(error)` is a sentence that says what to do next and carries no personal data."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    close: ClassVar[int] = 1011
+    sentence: ClassVar[str] = "Something went wrong here. Nothing was lost; try again."
+
+    def __init__(self, sentence: str | None = None, *, retry_after: float | None = None) -> None:
+        """Args: sentence replaces the class's own; retry_after in seconds."""
+        super().__init__(sentence or self.sentence)
+        self.retry_after = retry_after
+
+
+class BadInput(AparteError):
+    code = "bad_input"
+    status = 400
+    close = 4400
+    sentence = "That cannot be accepted as it is. Correct it and send it again."
+
+
+class BadFrame(BadInput):
+    code = "bad_frame"
+    sentence = "That is not a frame of this protocol. See docs/PROTOCOL.md."
+
+
+class TooLong(BadInput):
+    code = "too_long"
+    status = 413
+    sentence = "A message holds at most 4,000 characters. Shorten it or send it in parts."
+
+
+class CidConflict(BadInput):
+    code = "cid_conflict"
+    status = 409
+    sentence = "This client id was used for another message. Send it under a new id."
+
+
+class BadState(BadInput):
+    code = "bad_state"
+    status = 409
+    sentence = "The conversation is not in a state that allows this. Refresh it."
+
+
+class BadSetting(BadInput):
+    code = "bad_setting"
+    sentence = "A setting is wrong."
+
+
+class Denied(AparteError):
+    code = "denied"
+    status = 403
+    close = 4403
+    sentence = "You may not do this."
+
+
+class NotFound(Denied):
+    code = "not_found"
+    status = 404
+    sentence = "There is no such thing here, or it is not yours."
+
+
+class NotSignedIn(Denied):
+    code = "not_signed_in"
+    status = 401
+    close = 4401
+    sentence = "Sign in to go on."
+
+
+class BadOrigin(Denied):
+    code = "bad_origin"
+    sentence = "This page may not speak to this server. The operator can add its address to the site."
+
+
+class Frozen(Denied):
+    code = "frozen"
+    status = 409
+    sentence = "This conversation is frozen after an alarm. A supervisor can release it."
+
+
+class NeedsCheck(Denied):
+    code = "needs_check"
+    sentence = "This needs an identity check first. Ask for a check."
+
+
+class OtherRecord(Denied):
+    code = "other_record"
+    sentence = "The customer was checked for another record. Ask for a check for this one."
+
+
+class TooMany(AparteError):
+    code = "too_many"
+    status = 429
+    close = 4429
+    sentence = "That was too many in a short time. Wait a moment, then go on."
+
+
+class Unavailable(AparteError):
+    code = "unavailable"
+    status = 503
+    close = 1013
+    sentence = "This is not available now. Nothing was lost; it goes on when it can."
+
+
+class StoreDown(Unavailable):
+    code = "store_down"
+    sentence = "Messages cannot be stored now. Yours is kept on your screen and sent again by itself."
+
+
+class RecordsDown(Unavailable):
+    code = "records_down"
+    sentence = "The booking system does not answer. Try again in a moment."
+
+
+class Unreadable(AparteError):
+    code = "unreadable"
+    sentence = "This cannot be authenticated and is not shown."
+
+
+class WrongKey(AparteError):
+    code = "wrong_key"
+    sentence = "The root key is not the one this installation was made with. Put the right key back."
