@@ -9,11 +9,14 @@ AparteError
 ├── Denied              the sender may not do this
 │   ├── NotFound        absent and forbidden look the same
 │   ├── NotSignedIn     no session, or it has ended
+│   ├── BadSignature    a signed request or answer is not the company's, or is a copy
 │   └── Refused         the gate's answer, with its own code
 ├── TooMany             a limit; `retry_after` says when to go on
+├── MailRefused         a letter that no further try will deliver
 └── Unavailable         we cannot do it now; nothing was lost
     ├── StoreDown       disk full, locked or unreadable database
     ├── RecordsDown     the company's system did not answer
+    ├── MailDown        the mail server did not take a letter this time
     └── Unreadable      a stored value cannot be authenticated
 ```
 
@@ -95,6 +98,12 @@ class NotSignedIn(Denied):
     sentence = "Sign in to go on."
 
 
+class BadSignature(Denied):
+    code = "bad_signature"
+    status = 401
+    sentence = "This is not signed as docs/RECORDS.md says, or it is too old, or a copy. Compare secret, key id and clock."
+
+
 class BadOrigin(Denied):
     code = "bad_origin"
     sentence = "This page may not speak to this server. The operator can add its address to the site."
@@ -138,6 +147,17 @@ class StoreDown(Unavailable):
 class RecordsDown(Unavailable):
     code = "records_down"
     sentence = "The booking system does not answer. Try again in a moment."
+
+
+class MailDown(Unavailable):
+    code = "mail_down"
+    sentence = "The mail server does not take letters now. The letter is kept and tried again."
+
+
+class MailRefused(AparteError):
+    code = "mail_refused"
+    status = 422
+    sentence = "The letter cannot be delivered to this address. Use another way to reach the person."
 
 
 class Unreadable(AparteError):
