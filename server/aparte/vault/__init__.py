@@ -1,0 +1,25 @@
+"""Key ring, sealed values, keyed hashes, passwords: everything secret goes through this door.
+
+Three places, kept apart: the data (sealed rows), the key ring (wrapped keys), the root key (one file). A thief of the
+first two reads nothing. Knows keys and bytes. Must not know what a message, a visitor or a session is, nor the store.
+"""
+
+from __future__ import annotations
+
+from aparte.vault.blob import STEP
+from aparte.vault.keys import CACHED_KEYS, PURPOSES, Vault
+from aparte.vault.passwords import PasswordGate, hash_password, needs_rehash, new_token, verify_password
+from aparte.vault.rootkey import check_places
+
+__all__ = [
+    "CACHED_KEYS",
+    "PURPOSES",
+    "STEP",
+    "PasswordGate",
+    "Vault",
+    "check_places",
+    "hash_password",
+    "needs_rehash",
+    "new_token",
+    "verify_password",
+]

@@ -1,0 +1,273 @@
+"""The key ring's own database: wrapped keys, and how to be rid of one for good.
+
+Knows rows of wrapped bytes, SQLite's log and its pages. Must not know a key in clear: nothing here encrypts.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from aparte import errors
+
+FORMAT: Final = b"1"  # of the tables and of what is bound in a wrap
+_BUSY_SECONDS: Final = 5.0  # how long a writer waits for another process before the ring counts as down
+_CHUNK: Final = 1 << 20  # bytes read at a time while looking for traces
+_RANDOM_BITS: Final = 20  # of a key id; the rest is milliseconds, good until the year 2248
+
+_tables = sa.MetaData()
+_key = sa.Table(
+    "key",
+    _tables,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("wrapper", sa.BigInteger, nullable=False, index=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+_ring = sa.Table(
+    "ring",
+    _tables,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
+
+class Row(NamedTuple):
+    """A wrapped key. `wrapper` is the id of the key that wraps it; `created_at` in milliseconds since 1970, UTC."""
+
+    id: int
+    kind: str
+    owner: str
+    wrapper: int
+    wrapped: bytes
+    created_at: int
+
+
+class Ring:
+    """The ring's database. Safe to use from several threads; each transaction takes a connection of its own.
+
+    Every method raises errors.StoreDown when the database cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Args: path: a file that exists (see `prepare`)."""
+        self._path = path
+        self._is_closed = False
+        self._engine = _engine(path)
+        self._writing = self._engine.execution_options(is_writing=True)
+        self._last_id = 0
+        self._id_lock = threading.Lock()
+        self._scrub_lock = threading.Lock()
+        self._file: int | None = None
+
+    def close(self) -> None:
+        """Let go of the files. Using the ring afterwards raises errors.StoreDown."""
+        self._is_closed = True
+        self._engine.dispose()
+        with self._scrub_lock:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent view of the ring."""
+        with self._guarded(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that holds the write lock from its first read; on the disk when the block ends."""
+        with self._guarded(), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        if self._is_closed:
+            raise errors.StoreDown("The key ring is closed: the server is stopping. Try again in a moment.")
+        try:
+            yield
+        except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+            raise errors.StoreDown(
+                f"The key ring {self._path} cannot be used. Check the file, its folder's rights and the free space."
+            ) from error
+
+    def new_ids(self, count: int) -> list[int]:
+        """Ids for new keys: rising, and never used twice, not even after an old copy of the ring was put back.
+
+        A plain counter would start again at the old copy's number, and forgetting an old key would then destroy a new
+        one. So an id is the time in milliseconds and 20 random bits.
+        """
+        with self._id_lock:
+            base = (time.time_ns() // 1_000_000 << _RANDOM_BITS) | int.from_bytes(os.urandom(3), "big") >> 4
+            first = max(base, self._last_id + 1)
+            self._last_id = first + count - 1
+        return list(range(first, first + count))
+
+    def destroy(self, key: int, kinds: Sequence[str], inner: str) -> list[Row]:
+        """Delete a key and what it wraps. Until `scrub` has run, traces are on the disk.
+
+        Args: kinds: what `key` may be; inner: the kind that goes with it.
+        Returns: the deleted rows; none when there was no such key.
+        """
+        with self.writing() as tx:
+            itself = (_key.c.id == key) & _key.c.kind.in_(kinds)
+            which = itself | ((_key.c.wrapper == key) & (_key.c.kind == inner))
+            gone = [Row(*row) for row in tx.execute(sa.select(_key).where(which))]
+            tx.execute(sa.delete(_key).where(which))
+        return gone
+
+    def scrub(self, needles: Sequence[bytes]) -> None:
+        """Empty the write-ahead log and prove that these byte runs are nowhere in the ring's files.
+
+        Args: needles: the part of each destroyed row that would betray it.
+        Raises: errors.StoreDown when another process keeps the log busy, or traces stay: run it again.
+        """
+        with self._guarded(), self._scrub_lock:
+            self._truncate()
+            if self._has_traces(needles):
+                # Secure delete overwrites a deleted row, not the copies that a split page may have left in its gap.
+                self._run("VACUUM")
+                self._truncate()
+                if self._has_traces(needles):
+                    raise errors.StoreDown(
+                        f"A destroyed key left traces in {self._path}. Stop what else has it open and erase again."
+                    )
+
+    def _truncate(self) -> None:
+        busy, *_ = self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise errors.StoreDown(
+                f"The key is destroyed, but the log beside {self._path} is in use and keeps a trace. "
+                "Stop what else reads the key ring and erase again."
+            )
+
+    def _run(self, statement: str) -> tuple[Any, ...]:
+        # Neither a checkpoint nor VACUUM may run inside a transaction.
+        raw = self._engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute(statement)
+            return tuple(cursor.fetchone() or ())
+        finally:
+            raw.close()
+
+    def _has_traces(self, needles: Sequence[bytes]) -> bool:
+        # The descriptor stays open: closing any descriptor of this file would drop the locks that SQLite holds on it
+        # for this process (POSIX), and another process could then write at the same time. The log carries no locks.
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        if _find(self._file, needles):
+            return True
+        try:
+            log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return _find(log, needles)
+        finally:
+            os.close(log)
+
+
+def prepare(path: Path) -> None:
+    """Make an empty file of mode 0600 for the ring, and its folder, unless they exist.
+
+    Raises: errors.BadSetting when it cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise errors.BadSetting(
+            f"The key ring cannot be made at {path}: {error.strerror}. "
+            "Set keyring to a file in a folder that this account may write to."
+        ) from error
+
+
+def make_tables(tx: Connection) -> bool:
+    """Make the tables in this transaction. Returns False when the ring was made before."""
+    if sa.inspect(tx).has_table(_ring.name):
+        return False
+    _tables.create_all(tx)
+    return True
+
+
+def values(tx: Connection) -> dict[str, bytes]:
+    """The ring's named values: format, id, root, check."""
+    return dict(tx.execute(sa.select(_ring.c.name, _ring.c.value)).tuples().all())
+
+
+def set_values(tx: Connection, new: dict[str, bytes]) -> None:
+    """Write named values over what was there."""
+    tx.execute(sa.delete(_ring).where(_ring.c.name.in_(list(new))))
+    tx.execute(sa.insert(_ring), [{"name": name, "value": value} for name, value in new.items()])
+
+
+def add(tx: Connection, rows: Sequence[Row]) -> None:
+    """Write new keys."""
+    tx.execute(sa.insert(_key), [row._asdict() for row in rows])
+
+
+def of_kinds(tx: Connection, kinds: Sequence[str]) -> list[Row]:
+    """All keys of these kinds."""
+    return [Row(*row) for row in tx.execute(sa.select(_key).where(_key.c.kind.in_(kinds)))]
+
+
+_inner = sa.select(_key.c.wrapper).where(_key.c.id == sa.bindparam("wanted")).scalar_subquery()
+_with_wrapper = sa.select(_key).where((_key.c.id == sa.bindparam("wanted")) | (_key.c.id == _inner))
+
+
+def with_wrapper(tx: Connection, key: int) -> dict[int, Row]:
+    """The key and, where the ring holds it, the key that wraps it, by id; empty when it does not exist."""
+    return {row.id: Row(*row) for row in tx.execute(_with_wrapper, {"wanted": key})}
+
+
+def _find(handle: int, needles: Sequence[bytes]) -> bool:
+    overlap = max(map(len, needles), default=0)
+    at, kept = 0, b""
+    while needles and (chunk := os.pread(handle, _CHUNK, at)):
+        window = kept + chunk
+        if any(needle in window for needle in needles):
+            return True
+        at += len(chunk)
+        kept = window[-overlap:]
+    return False
+
+
+def _engine(path: Path) -> sa.Engine:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        hide_parameters=True,  # an error's text must not carry a wrapped key into a log
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare_connection(dbapi: Any, _record: Any) -> None:
+        # The driver would begin a transaction only at the first write, and two readers would then overwrite each other.
+        dbapi.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # a key must be on the disk before the first row that needs it
+            "secure_delete=ON",
+            "temp_store=MEMORY",  # VACUUM would copy the ring into the temporary folder
+            "trusted_schema=OFF",
+        ):
+            dbapi.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        is_writing = connection.get_execution_options().get("is_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+    return engine
