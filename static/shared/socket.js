@@ -1,0 +1,221 @@
+/**
+ * A WebSocket that comes back: hello first, jittered reconnect, a watch for silence.
+ *
+ * Knows how a connection is kept. Must not know what the frames mean, apart from `welcome`, `drain` and `pos`.
+ * Used by the widget and by the panel.
+ *
+ * @module
+ */
+
+/**
+ * `connecting`: no answer to hello yet; `online`: welcomed; `waiting`: lost, tries again by itself;
+ * `refused`: the server will not have us (see `onState`'s second argument); `stopped`: by us.
+ * @typedef {'connecting'|'online'|'waiting'|'refused'|'stopped'} LinkState
+ */
+
+/**
+ * @typedef {object} Options
+ * @property {string} url wss: or ws: address
+ * @property {() => object|Promise<object>} hello makes the first frame, anew for each connection; when it throws, the
+ *   try counts as failed and is repeated later
+ * @property {(frame: any) => void} onFrame every frame received, welcome included
+ * @property {(state: LinkState, code: number) => void} onState `code`: the close code that led to it, else 0
+ * @property {readonly number[]} [final] close codes after which there is no reconnect
+ */
+
+export const MAX_DELAY_MS = 30_000;
+const FIRST_DELAY_MS = 1_000;
+/** The server speaks every 15 s; twice that and a bit without a word means that the line is dead. */
+const SILENCE_MS = 40_000;
+/** After waking up, how long a ping may stay unanswered. */
+const ANSWER_MS = 5_000;
+
+/**
+ * Full jitter: anywhere between nothing and a ceiling that doubles to 30 s.
+ * @param {number} tries failed tries so far, from 0
+ * @param {number} random in [0, 1)
+ * @returns {number} milliseconds
+ */
+export function backoff(tries, random) {
+  return Math.floor(random * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(tries, 10)));
+}
+
+/**
+ * The client rule for numbered events.
+ * @param {number} last the highest number applied
+ * @param {number} seq the number that came
+ * @returns {'apply'|'drop'|'gap'}
+ */
+export function place(last, seq) {
+  if (seq === last + 1) return 'apply';
+  return seq <= last ? 'drop' : 'gap';
+}
+
+export class Link {
+  /** @param {Options} options */
+  constructor(options) {
+    this.options = options;
+    /** @type {LinkState} */
+    this.state = 'stopped';
+    /** @type {WebSocket|null} */
+    this.socket = null;
+    this.tries = 0;
+    this.heard = 0;
+    /** @type {ReturnType<typeof setTimeout>|undefined} */
+    this.timer = undefined;
+    /** @type {ReturnType<typeof setInterval>|undefined} */
+    this.watch = undefined;
+    this.wake = () => this.#wake();
+  }
+
+  /** Connects and stays connected until `stop`. */
+  start() {
+    if (this.state !== 'stopped' && this.state !== 'refused') return;
+    globalThis.addEventListener?.('online', this.wake);
+    globalThis.document?.addEventListener('visibilitychange', this.wake);
+    this.watch ??= setInterval(() => this.#listen(), 5_000);
+    this.tries = 0;
+    this.#connect();
+  }
+
+  /** Ends the connection for good. */
+  stop() {
+    globalThis.removeEventListener?.('online', this.wake);
+    globalThis.document?.removeEventListener('visibilitychange', this.wake);
+    clearInterval(this.watch);
+    this.watch = undefined;
+    clearTimeout(this.timer);
+    this.#leave();
+    this.#become('stopped', 0);
+  }
+
+  /** Says hello anew at once, for instance because the token has changed. */
+  restart() {
+    if (this.state === 'stopped') return;
+    clearTimeout(this.timer);
+    this.#leave();
+    this.#connect();
+  }
+
+  /**
+   * @param {object} frame
+   * @returns {boolean} false when there is no welcomed connection; nothing is queued here
+   */
+  send(frame) {
+    if (this.state !== 'online' || this.socket?.readyState !== 1) return false;
+    this.socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  async #connect() {
+    this.#become('connecting', 0);
+    /** @type {WebSocket} */
+    let socket;
+    try {
+      socket = this.socket = new WebSocket(this.options.url);
+    } catch {
+      // An address that the browser refuses (for instance by policy) is a failed try like any other.
+      this.#lost(null, 0);
+      return;
+    }
+    socket.onopen = async () => {
+      try {
+        const hello = await this.options.hello();
+        if (socket === this.socket && socket.readyState === 1) socket.send(JSON.stringify(hello));
+      } catch {
+        socket.close();
+        this.#lost(socket, 0);
+      }
+    };
+    socket.onmessage = (message) => {
+      if (socket === this.socket) this.#hear(message.data);
+    };
+    socket.onclose = (event) => this.#lost(socket, event.code);
+    this.heard = Date.now();
+  }
+
+  /** @param {unknown} data */
+  #hear(data) {
+    this.heard = Date.now();
+    /** @type {any} */
+    let frame;
+    try {
+      frame = JSON.parse(String(data));
+    } catch {
+      return; // not a frame of ours; the numbers will show whether something is missing
+    }
+    if (frame.t === 'welcome') {
+      this.tries = 0;
+      this.#become('online', 0);
+    }
+    this.options.onFrame(frame);
+    if (frame.t === 'drain') {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.restart(), Math.random() * 1000 * (frame.after || 0));
+    }
+  }
+
+  /**
+   * @param {WebSocket|null} socket
+   * @param {number} code
+   */
+  #lost(socket, code) {
+    if (socket !== this.socket) return;
+    this.socket = null;
+    if (this.state === 'stopped') return;
+    clearTimeout(this.timer);
+    if ((this.options.final ?? [4400, 4403]).includes(code)) {
+      this.#become('refused', code);
+      return;
+    }
+    this.timer = setTimeout(() => this.#connect(), backoff(this.tries++, Math.random()));
+    this.#become('waiting', code);
+  }
+
+  #leave() {
+    const socket = this.socket;
+    this.socket = null; // its late events concern nobody any more
+    socket?.close();
+  }
+
+  /** The network or the screen is back: do not sit out the delay. */
+  #wake() {
+    if (globalThis.document?.visibilityState === 'hidden') return;
+    if (this.state === 'waiting') {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.#connect(), Math.random() * 2_000);
+    } else if (this.state === 'online') {
+      // A socket that slept may be dead without knowing it.
+      const asked = Date.now();
+      this.send({ t: 'ping' });
+      setTimeout(() => {
+        if (this.state === 'online' && this.heard < asked) this.restart();
+      }, ANSWER_MS);
+    }
+  }
+
+  #listen() {
+    if ((this.state === 'online' || this.state === 'connecting') && Date.now() - this.heard > SILENCE_MS) this.restart();
+  }
+
+  /**
+   * @param {LinkState} state
+   * @param {number} code
+   */
+  #become(state, code) {
+    if (state === this.state) return;
+    this.state = state;
+    this.options.onState(state, code);
+  }
+}
+
+/**
+ * The address of a socket on our own host.
+ * @param {string} path
+ * @returns {string}
+ */
+export function socketUrl(path) {
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  return url.href;
+}
