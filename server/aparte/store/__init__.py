@@ -1,0 +1,176 @@
+"""The store: one durable writer, readers beside it, a clock that never runs backwards.
+
+Knows how to open, migrate, read and write the data database. Must not judge, publish or know the web.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DatabaseError
+
+from ..config import Settings
+from ..errors import StoreDown
+from ..model import Agent, Site
+from ..vault import Vault
+from . import migrate, people, sites
+from .engine import reading_engine, writing_engine
+from .events import Stored
+from .schema import store_info
+from .transaction import Tx, cid_key, new_id
+from .writer import Writer
+
+__all__ = ["Directory", "Store", "Stored", "Tx", "cid_key", "new_id"]
+
+T = TypeVar("T")
+READERS: Final = 4
+
+
+@dataclass(slots=True)
+class Directory:
+    """The sites and agents, in memory: few, and needed for each frame."""
+
+    sites: dict[str, Site] = field(default_factory=dict)
+    agents: dict[str, Agent] = field(default_factory=dict)
+    version: int = -1
+
+
+def database_of(settings: Settings) -> Path:
+    """The data database's file."""
+    return settings.data / "aparte.db"
+
+
+class Store:
+    """Open with `await Store.open(…)`, end with `await close()`."""
+
+    def __init__(self, settings: Settings, vault: Vault) -> None:
+        self._settings = settings
+        self.vault = vault
+        self.directory = Directory()
+        self.epoch = ""
+        self._last = 0.0
+        self._listener: Callable[[list[Stored]], None] = _nobody
+        database = database_of(settings)
+        self._writing = writing_engine(database)
+        self._reading = reading_engine(database, READERS)
+        self._readers = ThreadPoolExecutor(READERS, "store-reader")
+        self._writer = Writer(
+            self._writing,
+            vault,
+            clock=self.now,
+            publish=lambda events: self._listener(events),
+            most=settings.write_batch,
+            waiting=settings.write_queue,
+        )
+
+    @classmethod
+    async def open(cls, settings: Settings, vault: Vault) -> Store:
+        """Opens the data database, made or migrated first if need be. Raises StoreDown, Unreadable."""
+        store = cls(settings, vault)
+        try:
+            await asyncio.to_thread(store._prepare)
+        except (DatabaseError, OSError) as error:
+            store._dispose()
+            raise StoreDown(f"The database in {settings.data} cannot be opened: {error.__class__.__name__}.") from error
+        store._writer.start()
+        await store.refresh()
+        return store
+
+    def _prepare(self) -> None:
+        self._settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        migrate.to_head(self._writing, self._settings.data)
+        with self._writing.begin() as connection:
+            found = dict(connection.execute(select(store_info.c.name, store_info.c.value)).tuples().all())
+            if "epoch" not in found:
+                found = {"epoch": new_id(), "clock": "0", "directory": "0"}
+                connection.execute(insert(store_info), [{"name": k, "value": v} for k, v in found.items()])
+        self.epoch = found["epoch"]
+        self._last = float(found["clock"])
+
+    async def close(self) -> None:
+        """Commits what is waiting, then closes."""
+        await self._writer.stop()
+        self._dispose()
+
+    def _dispose(self) -> None:
+        self._readers.shutdown(wait=True)
+        self._reading.dispose()
+        self._writing.dispose()
+
+    def listen(self, listener: Callable[[list[Stored]], None]) -> None:
+        """`listener` gets each commit's events, in commit order, in the event loop."""
+        self._listener = listener
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def now(self) -> float:
+        """Epoch seconds that never run backwards, not over a restart either (to the last `keep_time`)."""
+        self._last = max(self._last, time.time())
+        return self._last
+
+    async def keep_time(self) -> None:
+        """Remembers the time, so that a clock set back cannot bring an expired thing to life."""
+
+        def apply(tx: Tx) -> None:
+            tx.connection.execute(update(store_info).where(store_info.c.name == "clock").values(value=repr(tx.now)))
+
+        await self.write(apply)
+
+    # ── reading and writing ──────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Runs `query` on a reader's connection. Raises StoreDown, and what `query` raises."""
+
+        def run() -> T:
+            with self._reading.connect() as connection:
+                return query(connection)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        except DatabaseError as error:
+            raise StoreDown(retry_after=1.0) from error
+
+    async def write(self, apply: Callable[[Tx], T], *, conversation: str | None = None, key: bytes | None = None) -> T:
+        """Runs `apply` in the writer; returns once it is durable. See Writer.run."""
+        return await self._writer.run(apply, conversation=conversation, key=key)
+
+    # ── the directory ────────────────────────────────────────────────────────────────────────────────────
+
+    async def refresh(self) -> bool:
+        """Reads sites and agents anew if they changed, also by another process; says whether they did."""
+
+        def query(connection: Connection) -> Directory | None:
+            name = store_info.c.name == "directory"
+            version = int(connection.execute(select(store_info.c.value).where(name)).scalar_one())
+            if version == self.directory.version:
+                return None
+            return Directory(
+                {one.id: one for one in sites.sites(connection, self.vault)},
+                {one.id: one for one in people.agents(connection, self.vault)},
+                version,
+            )
+
+        found = await self.read(query)
+        if found is None:
+            return False
+        self.directory.sites, self.directory.agents = found.sites, found.agents
+        self.directory.version = found.version
+        return True
+
+
+def directory_changed(tx: Tx) -> None:
+    """To be called by whatever changes a site or an agent."""
+    name = store_info.c.name == "directory"
+    version = int(tx.connection.execute(select(store_info.c.value).where(name)).scalar_one())
+    tx.connection.execute(update(store_info).where(name).values(value=str(version + 1)))
+
+
+def _nobody(_events: list[Stored]) -> None:
+    """Nobody listens: a command-line tool writes without live connections."""

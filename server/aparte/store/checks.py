@@ -1,0 +1,176 @@
+"""Identity checks, held messages and moving-window counts as rows.
+
+Knows how they are kept and counted. Must not know what a code is worth or when to refuse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from ..vault import Vault
+from .conversations import Conversation
+from .schema import held, identity_check, tally
+from .transaction import Tx
+
+
+class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part of a check that names a person: sealed."""
+
+    reference: str = ""
+    contact: str = ""  # masked
+
+
+@dataclass(slots=True)
+class Check:
+    """One try at raising the assurance. `session` is the visitor session that must answer."""
+
+    id: str
+    conversation_id: str
+    session: str
+    record: bytes | None
+    secret: Secret
+    state: str
+    code_mac: bytes | None
+    not_me_hash: bytes | None
+    tries: int
+    created_at: float
+    expires_at: float
+
+
+def _bound(row: Conversation, check: str) -> tuple[str, ...]:
+    return ("check", row.site_id, row.id, check, "secret")
+
+
+def _values(vault: Vault, row: Conversation, check: Check) -> dict[str, Any]:
+    return {
+        "conversation_id": check.conversation_id,
+        "session_id": check.session,
+        "record_index": check.record,
+        "sealed": vault.seal(row.key_id, _bound(row, check.id), msgspec.json.encode(check.secret)),
+        "state": check.state,
+        "code_mac": check.code_mac,
+        "not_me_hash": check.not_me_hash,
+        "tries": check.tries,
+        "created_at": check.created_at,
+        "expires_at": check.expires_at,
+    }
+
+
+def add(tx: Tx, row: Conversation, check: Check) -> None:
+    tx.connection.execute(insert(identity_check).values(id=check.id, **_values(tx.vault, row, check)))
+
+
+def save(tx: Tx, row: Conversation, check: Check) -> None:
+    tx.connection.execute(
+        update(identity_check).where(identity_check.c.id == check.id).values(**_values(tx.vault, row, check))
+    )
+
+
+def find(connection: Connection, vault: Vault, row: Conversation, check: str | None) -> Check | None:
+    """The check of this conversation. Raises Unreadable."""
+    query = select(identity_check).where(identity_check.c.id == check, identity_check.c.conversation_id == row.id)
+    found = connection.execute(query).first() if check else None
+    if found is None:
+        return None
+    secret = msgspec.json.decode(vault.unseal(row.key_id, _bound(row, found.id), found.sealed), type=Secret)
+    return Check(
+        found.id,
+        found.conversation_id,
+        found.session_id,
+        found.record_index,
+        secret,
+        found.state,
+        found.code_mac,
+        found.not_me_hash,
+        found.tries,
+        found.created_at,
+        found.expires_at,
+    )
+
+
+def conversation_of_link(connection: Connection, not_me_hash: bytes) -> tuple[str, str] | None:
+    """The conversation and the check that a "this is not me" link names."""
+    query = select(identity_check.c.conversation_id, identity_check.c.id).where(
+        identity_check.c.not_me_hash == not_me_hash
+    )
+    found = connection.execute(query).first()
+    return (found[0], found[1]) if found else None
+
+
+def overdue(connection: Connection, now: float, limit: int) -> list[tuple[str, str]]:
+    """Started checks whose time is over: conversation and check."""
+    query = (
+        select(identity_check.c.conversation_id, identity_check.c.id)
+        .where(identity_check.c.state == "started", identity_check.c.expires_at <= now)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in connection.execute(query)]
+
+
+# ── held messages ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    id: str
+    staff_seq: int
+    agent_id: str
+    state: str
+    code: str
+    topic: str
+
+
+def add_held(tx: Tx, row: Conversation, one: Held) -> None:
+    tx.connection.execute(
+        insert(held).values(
+            id=one.id,
+            conversation_id=row.id,
+            staff_seq=one.staff_seq,
+            agent_id=one.agent_id,
+            state=one.state,
+            code=one.code,
+            topic=one.topic,
+        )
+    )
+
+
+def held_of(connection: Connection, row: Conversation, held_id: str | None = None) -> list[Held]:
+    """What the gate holds in this conversation, in order; with an id, that one alone."""
+    query = select(held).where(held.c.conversation_id == row.id, held.c.state == "held").order_by(held.c.staff_seq)
+    if held_id is not None:
+        query = query.where(held.c.id == held_id)
+    return [
+        Held(one.id, one.staff_seq, one.agent_id, one.state, one.code, one.topic) for one in connection.execute(query)
+    ]
+
+
+def set_held(tx: Tx, held_id: str, state: str) -> None:
+    tx.connection.execute(update(held).where(held.c.id == held_id).values(state=state))
+
+
+# ── counts ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def count(connection: Connection, scope: str, key: bytes, since: float) -> int:
+    """How many deeds of this kind since then."""
+    query = select(func.count()).where(tally.c.scope == scope, tally.c.key == key, tally.c.at > since)
+    return int(connection.execute(query).scalar_one())
+
+
+def oldest(connection: Connection, scope: str, key: bytes, since: float) -> float | None:
+    """When the oldest of them was."""
+    query = select(func.min(tally.c.at)).where(tally.c.scope == scope, tally.c.key == key, tally.c.at > since)
+    found = connection.execute(query).scalar_one()
+    return None if found is None else float(found)
+
+
+def note(tx: Tx, scope: str, key: bytes) -> None:
+    tx.connection.execute(insert(tally).values(scope=scope, key=key, at=tx.now))
+
+
+def drop_counts(tx: Tx, before: float) -> None:
+    tx.connection.execute(delete(tally).where(tally.c.at < before))

@@ -1,0 +1,152 @@
+"""Conversations as rows: what a transaction reads, changes and writes back.
+
+Knows the columns and how sealed ones are bound. Must not judge who may see or do what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy.sql import Select
+
+from ..vault import Vault
+from .schema import conversation as table
+
+
+class About(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the browser told at the beginning."""
+
+    name: str = ""
+    page: str = ""
+    title: str = ""
+    browser: str = ""
+
+
+class Proof(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was proven in this conversation, by which visitor session, about which record.
+
+    `since` is when (epoch seconds); `record` the hex of the keyed index of the reference.
+    """
+
+    level: int
+    session: str
+    record: str
+    reference: str
+    contact: str
+    since: float
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One row. A transaction changes the fields after `created_at`; `Tx.flush` writes them."""
+
+    id: str
+    site_id: str
+    number: int
+    visitor_id: str
+    key_id: int
+    lang: str
+    about: bytes
+    created_at: float
+    state: str
+    is_frozen: bool
+    agent_id: str | None
+    visitor_seq: int
+    staff_seq: int
+    last_said: int
+    unread: int
+    held: int
+    since: float
+    updated_at: float
+    active_at: float
+    visitor_delivered: int
+    visitor_read: int
+    staff_delivered: int
+    staff_read: int
+    check_id: str | None
+    standing: bytes | None
+
+    def values(self) -> dict[str, Any]:
+        """The changing columns, with `key` for the row."""
+        return {"key": self.id, **{name: getattr(self, name) for name in _CHANGING}}
+
+
+_COLUMNS: Final = tuple(column.name for column in table.columns)
+_CHANGING: Final = _COLUMNS[_COLUMNS.index("state") :]
+_BY_ID = select(table).where(table.c.id.in_(bindparam("ids", expanding=True))).with_for_update()
+_SAVE = update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in _CHANGING})
+
+
+def from_row(row: Row[Any]) -> Conversation:
+    return Conversation(*row)
+
+
+def load(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
+    """The conversations of these ids that exist; locked for the transaction where the dialect locks rows."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    return {row[0]: Conversation(*row) for row in connection.execute(_BY_ID, {"ids": wanted})}
+
+
+def find(connection: Connection, conversation: str) -> Conversation | None:
+    row = connection.execute(select(table).where(table.c.id == conversation)).first()
+    return from_row(row) if row else None
+
+
+def save(connection: Connection, changed: Iterable[Conversation]) -> None:
+    connection.execute(_SAVE, [one.values() for one in changed])
+
+
+def live_of(connection: Connection, visitor: str) -> Conversation | None:
+    """The visitor's latest conversation."""
+    query = select(table).where(table.c.visitor_id == visitor).order_by(table.c.number.desc()).limit(1)
+    row = connection.execute(query).first()
+    return from_row(row) if row else None
+
+
+def inbox(connection: Connection, agent: str, *, all_assigned: bool, limit: int) -> list[Conversation]:
+    """The queue (oldest first), then what `agent` holds, and with `all_assigned` what colleagues hold."""
+    return [
+        from_row(row)
+        for query in (
+            _open(limit).where(table.c.state == "waiting").order_by(table.c.since),
+            _assigned(agent, all_assigned, limit),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _open(limit: int) -> Select[Any]:
+    return select(table).limit(limit)
+
+
+def _assigned(agent: str, all_assigned: bool, limit: int) -> Select[Any]:
+    query = _open(limit).where(table.c.state == "assigned").order_by(table.c.updated_at.desc())
+    return query if all_assigned else query.where(table.c.agent_id == agent)
+
+
+def seal_about(vault: Vault, key: int, site: str, conversation: str, about: About) -> bytes:
+    return vault.seal(key, ("conversation", site, conversation, "about"), msgspec.json.encode(about))
+
+
+def about(vault: Vault, row: Conversation) -> About:
+    """Raises Unreadable."""
+    plain = vault.unseal(row.key_id, ("conversation", row.site_id, row.id, "about"), row.about)
+    return msgspec.json.decode(plain, type=About)
+
+
+def seal_proof(vault: Vault, row: Conversation, proof: Proof) -> bytes:
+    return vault.seal(row.key_id, ("conversation", row.site_id, row.id, "standing"), msgspec.json.encode(proof))
+
+
+def proof(vault: Vault, row: Conversation) -> Proof | None:
+    """What was proven, as sealed; whether it still counts is the policy's to say. Raises Unreadable."""
+    if row.standing is None:
+        return None
+    plain = vault.unseal(row.key_id, ("conversation", row.site_id, row.id, "standing"), row.standing)
+    return msgspec.json.decode(plain, type=Proof)

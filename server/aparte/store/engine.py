@@ -1,0 +1,62 @@
+"""Connections to the data database, with the settings that the promises rest on.
+
+Knows SQLite's pragmas and how its transactions begin; PostgreSQL will be a second branch here. Must not know tables.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import NullPool, QueuePool
+
+BUSY_MILLISECONDS: Final = 2_000  # how long a writer waits for a lock before the person is told
+CACHE_KIB: Final = 16_384
+WAL_PAGES: Final = 4_000  # a checkpoint each ~16 MiB of log
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    # The driver's own transaction handling begins a transaction only at the first write, which loses updates
+    # between a read and the write that follows from it. We begin transactions ourselves.
+    connection.isolation_level = None
+    run = connection.execute
+    run("PRAGMA journal_mode=WAL")
+    run("PRAGMA synchronous=FULL")
+    run(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    run(f"PRAGMA cache_size=-{CACHE_KIB}")
+    run(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+    run("PRAGMA secure_delete=ON")
+    run("PRAGMA temp_store=MEMORY")
+    run("PRAGMA foreign_keys=ON")
+
+
+def writing_engine(database: Path) -> Engine:
+    """One connection that commits durably: WAL, synchronous=FULL, BEGIN IMMEDIATE."""
+    return _engine(database, begin="BEGIN IMMEDIATE", size=1)
+
+
+def reading_engine(database: Path, size: int) -> Engine:
+    """`size` connections for readers beside the writer."""
+    return _engine(database, begin="BEGIN", size=size)
+
+
+def _engine(database: Path, *, begin: str, size: int) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{database}",
+        poolclass=QueuePool if size else NullPool,
+        pool_size=size,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        _prepare(connection)
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,218 @@
+"""Events as rows: numbered, sealed to their place, read back in order.
+
+Knows how a body is bound to its row. Must not decide who may read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, insert, select
+
+from ..errors import Unreadable
+from ..frames import BODIES, EmptyBody, Part
+from ..vault import Vault
+from .conversations import Conversation
+from .schema import event as table
+
+
+@dataclass(slots=True)
+class Stored:
+    """An event as both audiences need it. `visitor_seq` is None for an event of the staff stream only."""
+
+    conversation: str
+    staff_seq: int
+    visitor_seq: int | None
+    id: str
+    kind: str
+    sender_kind: str
+    sender_id: str
+    at: float
+    body: Part
+    cid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An event that already carries a cid key."""
+
+    conversation: str
+    staff_seq: int
+    visitor_seq: int | None
+    kind: str
+    at: float
+    mac: bytes
+    id: str
+
+
+_INSERT = insert(table)
+_KNOWN = select(
+    table.c.cid_key,
+    table.c.conversation_id,
+    table.c.staff_seq,
+    table.c.visitor_seq,
+    table.c.kind,
+    table.c.at,
+    table.c.cid_mac,
+    table.c.id,
+).where(table.c.cid_key.in_(bindparam("keys", expanding=True)))
+
+
+def bound(row: Conversation, stored: Stored) -> tuple[str | int | None, ...]:
+    """What a body is tied to: record kind, site, conversation, message, numbers, revision, sender, kind, time, column."""
+    return (
+        "event",
+        row.site_id,
+        row.id,
+        stored.id,
+        stored.staff_seq,
+        stored.visitor_seq,
+        0,
+        stored.sender_kind,
+        stored.sender_id,
+        stored.kind,
+        repr(stored.at),
+        "body",
+    )
+
+
+class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is sealed: the body, and the cid, by which the sender's other screens know it."""
+
+    b: msgspec.Raw
+    c: str = ""
+
+
+def to_row(vault: Vault, row: Conversation, stored: Stored, cid_key: bytes | None, mac: bytes | None) -> dict[str, Any]:
+    plain = msgspec.json.encode(_Kept(msgspec.Raw(msgspec.json.encode(stored.body)), stored.cid))
+    return {
+        "conversation_id": row.id,
+        "staff_seq": stored.staff_seq,
+        "visitor_seq": stored.visitor_seq,
+        "id": stored.id,
+        "kind": stored.kind,
+        "sender_kind": stored.sender_kind,
+        "sender_id": stored.sender_id,
+        "cid_key": cid_key,
+        "cid_mac": mac,
+        "at": stored.at,
+        "sealed": vault.seal(row.key_id, bound(row, stored), plain),
+    }
+
+
+def add(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    connection.execute(_INSERT, rows)
+
+
+def known(connection: Connection, keys: list[bytes]) -> dict[bytes, Known]:
+    """Which of these cid keys are taken, and by what."""
+    if not keys:
+        return {}
+    return {row[0]: Known(*row[1:]) for row in connection.execute(_KNOWN, {"keys": keys})}
+
+
+_DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
+_KEPT = msgspec.json.Decoder(_Kept)
+
+
+def _from_row(vault: Vault, row: Conversation, found: Any) -> Stored:
+    stored = Stored(
+        conversation=row.id,
+        staff_seq=found.staff_seq,
+        visitor_seq=found.visitor_seq,
+        id=found.id,
+        kind=found.kind,
+        sender_kind=found.sender_kind,
+        sender_id=found.sender_id,
+        at=found.at,
+        body=EmptyBody(),
+    )
+    try:
+        kept = _KEPT.decode(vault.unseal(row.key_id, bound(row, stored), found.sealed))
+        stored.body = _DECODERS[stored.kind].decode(kept.b)
+        stored.cid = kept.c
+    except (Unreadable, msgspec.MsgspecError, KeyError):
+        # Shown as what it is, in its place: a row that cannot be authenticated never falls back to anything.
+        stored.kind = "unreadable"
+    return stored
+
+
+def _missing(row: Conversation, number: int, *, for_visitor: bool) -> Stored:
+    return Stored(
+        conversation=row.id,
+        staff_seq=0 if for_visitor else number,
+        visitor_seq=number if for_visitor else None,
+        id="",
+        kind="unreadable",
+        sender_kind="system",
+        sender_id="",
+        at=row.updated_at,
+        body=EmptyBody(),
+    )
+
+
+def page(
+    connection: Connection,
+    vault: Vault,
+    row: Conversation,
+    *,
+    for_visitor: bool,
+    after: int = 0,
+    before: int | None = None,
+    limit: int,
+) -> list[Stored]:
+    """At most `limit` events in rising order: the first ones after `after`, or the last ones below `before`.
+
+    A number that should be there and is not, or that cannot be authenticated, comes back as kind `unreadable`.
+    """
+    number = table.c.visitor_seq if for_visitor else table.c.staff_seq
+    top = row.visitor_seq if for_visitor else row.staff_seq
+    if before is None:
+        first, last = after + 1, min(top, after + limit)
+    else:
+        last = min(top, before - 1)
+        first = max(1, last - limit + 1)
+    if first > last:
+        return []
+    query = select(table).where(table.c.conversation_id == row.id, number >= first, number <= last).order_by(number)
+    found = {
+        (one.visitor_seq if for_visitor else one.staff_seq): _from_row(vault, row, one)
+        for one in connection.execute(query)
+    }
+    return [found.get(at) or _missing(row, at, for_visitor=for_visitor) for at in range(first, last + 1)]
+
+
+def at_number(connection: Connection, vault: Vault, row: Conversation, staff_seq: int) -> Stored | None:
+    """One event of the staff stream."""
+    query = select(table).where(table.c.conversation_id == row.id, table.c.staff_seq == staff_seq)
+    found = connection.execute(query).first()
+    return _from_row(vault, row, found) if found else None
+
+
+def last_message_of(connection: Connection, vault: Vault, row: Conversation, sender_kind: str) -> Stored | None:
+    """The latest message that this side wrote, held ones included."""
+    query = (
+        select(table)
+        .where(
+            table.c.conversation_id == row.id,
+            table.c.sender_kind == sender_kind,
+            table.c.kind.in_(("message", "held")),
+        )
+        .order_by(table.c.staff_seq.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).first()
+    return _from_row(vault, row, found) if found else None
+
+
+def unread_after(connection: Connection, row: Conversation, visitor_seq: int) -> int:
+    """How many of the visitor's messages have a number above this mark."""
+    query = select(table.c.visitor_seq).where(
+        table.c.conversation_id == row.id,
+        table.c.visitor_seq > visitor_seq,
+        table.c.sender_kind == "visitor",
+        table.c.kind == "message",
+    )
+    return len(connection.execute(query).all())

@@ -1,0 +1,41 @@
+"""Brings the data database to the newest schema, under a lock, before anything else touches it.
+
+Knows revisions. Must not know what the tables mean.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine, inspect, text
+
+HEAD: Final = "0001"  # a test holds this against the newest file in migrations/versions
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+def current(engine: Engine) -> str | None:
+    """The revision that the database is at; None for an empty one."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return None if found is None else str(found)
+
+
+def to_head(engine: Engine, folder: Path) -> None:
+    """Migrates if need be. The lock file in `folder` keeps a second process from doing so at the same time."""
+    if current(engine) == HEAD:
+        return
+    # Imported here: a start on an up-to-date store need not load the migration tool.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    with (folder / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        config = Config()
+        config.set_main_option("script_location", str(_SCRIPTS))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")

@@ -1,0 +1,82 @@
+"""What has to leave the server, as rows written with the event that causes it.
+
+Knows how a row is kept, taken and ended. Must not know how anything is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from ..vault import Vault
+from .conversations import Conversation
+from .schema import outbox
+from .transaction import Tx, new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`id` is also the idempotency key; `body` is opened."""
+
+    id: str
+    kind: str
+    conversation_id: str
+    body: bytes
+    attempts: int
+    created_at: float
+
+
+def add(tx: Tx, row: Conversation, kind: str, body: bytes, *, at: float) -> str:
+    """Writes a row that is due at `at` (epoch seconds); returns its id."""
+    outbox_id = new_id()
+    tx.connection.execute(
+        insert(outbox).values(
+            id=outbox_id,
+            kind=kind,
+            conversation_id=row.id,
+            key_id=row.key_id,
+            sealed=tx.vault.seal(row.key_id, ("outbox", outbox_id, kind, row.id, "body"), body),
+            state="waiting",
+            attempts=0,
+            next_at=at,
+            created_at=tx.now,
+        )
+    )
+    return outbox_id
+
+
+def due(connection: Connection, vault: Vault, now: float, limit: int) -> list[Row]:
+    """What waits and is due, oldest first. Raises Unreadable."""
+    query = (
+        select(outbox)
+        .where(outbox.c.state == "waiting", outbox.c.next_at <= now)
+        .order_by(outbox.c.next_at)
+        .limit(limit)
+    )
+    return [
+        Row(
+            one.id,
+            one.kind,
+            one.conversation_id,
+            vault.unseal(one.key_id, ("outbox", one.id, one.kind, one.conversation_id, "body"), one.sealed),
+            one.attempts,
+            one.created_at,
+        )
+        for one in connection.execute(query)
+    ]
+
+
+def next_due(connection: Connection) -> float | None:
+    """When the next waiting row is due."""
+    found = connection.execute(select(func.min(outbox.c.next_at)).where(outbox.c.state == "waiting")).scalar_one()
+    return None if found is None else float(found)
+
+
+def end(tx: Tx, outbox_id: str, state: str) -> None:
+    """`done` or `failed`; the body is forgotten."""
+    tx.connection.execute(update(outbox).where(outbox.c.id == outbox_id).values(state=state, sealed=b""))
+
+
+def retry(tx: Tx, outbox_id: str, attempts: int, at: float) -> None:
+    tx.connection.execute(update(outbox).where(outbox.c.id == outbox_id).values(attempts=attempts, next_at=at))

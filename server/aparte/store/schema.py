@@ -1,0 +1,196 @@
+"""The tables of the data database. Every column that holds what a person wrote is a sealed blob.
+
+Knows names and types only; SQLite and PostgreSQL share it. Must not know how rows are found or what they mean.
+Times are epoch seconds. `sealed` columns are bound to their row by the module that writes them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
+
+metadata = MetaData()
+
+# Facts about the store itself: epoch, min_version, the clock's high-water mark, the version of sites and agents.
+store_info = Table(
+    "store_info", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False)
+)
+
+site = Table(
+    "site",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("last_number", BigInteger, nullable=False),
+)
+
+agent = Table(
+    "agent",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("email_index", LargeBinary, nullable=False, unique=True),
+    Column("role", String, nullable=False),
+    Column("is_disabled", Boolean, nullable=False),
+    Column("password_hash", String, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+agent_session = Table(
+    "agent_session",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("agent_id", String, nullable=False, index=True),
+    Column("created_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+visitor = Table(
+    "visitor",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("site_id", String, nullable=False),
+    Column("key_id", BigInteger, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+visitor_session = Table(
+    "visitor_session",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("visitor_id", String, nullable=False, index=True),
+    Column("site_id", String, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    Column("next_hash", LargeBinary, nullable=True, unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+)
+
+conversation = Table(
+    "conversation",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("site_id", String, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("visitor_id", String, nullable=False, index=True),
+    Column("key_id", BigInteger, nullable=False),
+    Column("lang", String, nullable=False),
+    Column("about", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    # What follows changes with events, always inside the transaction that writes them.
+    Column("state", String, nullable=False),
+    Column("is_frozen", Boolean, nullable=False),
+    Column("agent_id", String, nullable=True),
+    Column("visitor_seq", BigInteger, nullable=False),
+    Column("staff_seq", BigInteger, nullable=False),
+    Column("last_said", BigInteger, nullable=False),  # staff number of the last message, for the inbox line
+    Column("unread", Integer, nullable=False),  # visitor's messages that staff has not read
+    Column("held", Integer, nullable=False),  # messages of agents that the gate holds
+    Column("since", Float, nullable=False),  # in this state
+    Column("updated_at", Float, nullable=False),
+    Column("active_at", Float, nullable=False),  # the visitor's last sign of life, for idle expiry
+    Column("visitor_delivered", BigInteger, nullable=False),
+    Column("visitor_read", BigInteger, nullable=False),
+    Column("staff_delivered", BigInteger, nullable=False),
+    Column("staff_read", BigInteger, nullable=False),
+    Column("check_id", String, nullable=True),
+    Column("standing", LargeBinary, nullable=True),
+    Index("ix_conversation_inbox", "state", "agent_id", "updated_at"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("conversation_id", String, primary_key=True),
+    Column("staff_seq", BigInteger, primary_key=True),
+    Column("visitor_seq", BigInteger, nullable=True),
+    Column("id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("sender_kind", String, nullable=False),
+    Column("sender_id", String, nullable=False),
+    Column("cid_key", LargeBinary, nullable=True, unique=True),
+    Column("cid_mac", LargeBinary, nullable=True),
+    Column("at", Float, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ux_event_visitor_seq", "conversation_id", "visitor_seq", unique=True),
+    sqlite_with_rowid=False,
+)
+
+# Messages that wait at the gate. Their text is in the staff stream's `held` event.
+held = Table(
+    "held",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("conversation_id", String, nullable=False, index=True),
+    Column("staff_seq", BigInteger, nullable=False),
+    Column("agent_id", String, nullable=False),
+    Column("state", String, nullable=False),  # held, released, dropped
+    Column("code", String, nullable=False),
+    Column("topic", String, nullable=False),
+)
+
+identity_check = Table(
+    "identity_check",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("conversation_id", String, nullable=False, index=True),
+    Column("session_id", String, nullable=False),  # the visitor session that must answer; "" until it starts
+    Column("record_index", LargeBinary, nullable=True),
+    Column("sealed", LargeBinary, nullable=False),  # the reference and the masked contact
+    Column("state", String, nullable=False),
+    Column("code_mac", LargeBinary, nullable=True),
+    Column("not_me_hash", LargeBinary, nullable=True, unique=True),
+    Column("tries", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+# One row for each counted deed within a moving window: sends, wrong codes, sends per record.
+tally = Table(
+    "tally",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("scope", String, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("ix_tally", "scope", "key", "at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", String, primary_key=True),  # also the idempotency key
+    Column("kind", String, nullable=False),
+    Column("conversation_id", String, nullable=False, index=True),
+    Column("key_id", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("state", String, nullable=False),  # waiting, done, failed
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("ix_outbox_waiting", "state", "next_at"),
+)
+
+# Who did what: ids and codes only. The database refuses to change or delete a row.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("actor_kind", String, nullable=False),
+    Column("actor_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("conversation_id", String, nullable=False),
+    Column("detail", String, nullable=False),
+)

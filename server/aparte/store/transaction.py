@@ -1,0 +1,181 @@
+"""One writer's transaction: conversations read once, events numbered and sealed, written together at `flush`.
+
+Knows rows and keys. Must not judge, publish or commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from ..errors import CidConflict, NotFound
+from ..frames import MessageBody, Part
+from ..vault import Vault
+from . import conversations, events
+from .conversations import Conversation
+from .events import Known, Stored
+from .schema import audit as audit_table
+
+
+def new_id() -> str:
+    """128 random bits, 22 characters."""
+    return secrets.token_urlsafe(16)
+
+
+def cid_key(conversation: str, sender: str, cid: str) -> bytes:
+    """The unique key of a client id: 128 bits over random ids, so it tells nothing."""
+    return hashlib.sha256(f"{conversation}|{sender}|{cid}".encode()).digest()[:16]
+
+
+class Tx:
+    """The write side of the store inside one transaction. `now` is the store's clock in epoch seconds."""
+
+    def __init__(self, connection: Connection, vault: Vault, now: float) -> None:
+        self.connection = connection
+        self.vault = vault
+        self.now = now
+        self.published: list[Stored] = []
+        self._conversations: dict[str, Conversation] = {}
+        self._changed: dict[str, Conversation] = {}
+        self._rows: list[dict[str, Any]] = []
+        self._audit: list[dict[str, Any]] = []
+        self._known: dict[bytes, Known] = {}
+        self._asked: set[bytes] = set()
+
+    # ── conversations ────────────────────────────────────────────────────────────────────────────────────
+
+    def prefetch(self, ids: Iterable[str], keys: list[bytes]) -> None:
+        """Reads what a batch of appends will need, in one query each."""
+        self._conversations.update(conversations.load(self.connection, ids))
+        self._known.update(events.known(self.connection, keys))
+        self._asked.update(keys)
+
+    def conversation(self, conversation: str) -> Conversation:
+        """The row, to be changed in place and followed by `touch`. Raises NotFound."""
+        row = self._conversations.get(conversation)
+        if row is None:
+            row = conversations.load(self.connection, [conversation]).get(conversation)
+            if row is None:
+                raise NotFound()
+            self._conversations[conversation] = row
+        return row
+
+    def adopt(self, row: Conversation) -> None:
+        """A conversation that this transaction has just inserted."""
+        self._conversations[row.id] = row
+
+    def touch(self, row: Conversation) -> None:
+        self._changed[row.id] = row
+
+    # ── events ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def repeat(self, key: bytes, mac: bytes) -> Known | None:
+        """What this cid already made, if it is a repeat. Raises CidConflict when the body is another."""
+        if key not in self._asked:
+            self._known.update(events.known(self.connection, [key]))
+            self._asked.add(key)
+        known = self._known.get(key)
+        if known is not None and known.mac != mac:
+            raise CidConflict()
+        return known
+
+    def append(
+        self,
+        row: Conversation,
+        kind: str,
+        body: Part,
+        *,
+        sender: tuple[str, str],
+        visible: bool,
+        cid: str = "",
+        key: bytes | None = None,
+        mac: bytes | None = None,
+    ) -> Stored:
+        """Gives the event the next number of its stream or streams and seals it to that place.
+
+        Args: sender: kind and id; visible: whether the visitor stream has it; key and mac: of the cid.
+        """
+        row.staff_seq += 1
+        if visible:
+            row.visitor_seq += 1
+        row.updated_at = self.now
+        stored = Stored(
+            row.id,
+            row.staff_seq,
+            row.visitor_seq if visible else None,
+            new_id(),
+            kind,
+            sender[0],
+            sender[1],
+            self.now,
+            body,
+            cid,
+        )
+        self._rows.append(events.to_row(self.vault, row, stored, key, mac))
+        if key is not None and mac is not None:
+            self._known[key] = Known(row.id, stored.staff_seq, stored.visitor_seq, kind, self.now, mac, stored.id)
+            self._asked.add(key)
+        self._changed[row.id] = row
+        self.published.append(stored)
+        return stored
+
+    def previous_text(self, row: Conversation, sender_kind: str) -> str:
+        """The text that this side wrote last in the conversation, as stored; "" when there is none."""
+        for stored in reversed(self.published):
+            if (
+                stored.conversation == row.id
+                and stored.sender_kind == sender_kind
+                and stored.kind in ("message", "held")
+            ):
+                return getattr(stored.body, "text", "")
+        last = events.last_message_of(self.connection, self.vault, row, sender_kind)
+        return (
+            last.body.text if last and isinstance(last.body, MessageBody) else getattr(last and last.body, "text", "")
+        )
+
+    # ── audit ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def audit(self, actor: tuple[str, str], action: str, conversation: str = "", detail: str = "") -> None:
+        """One line of the audit log: ids and codes only, never a personal value."""
+        self._audit.append(
+            {
+                "at": self.now,
+                "actor_kind": actor[0],
+                "actor_id": actor[1],
+                "action": action,
+                "conversation_id": conversation,
+                "detail": detail,
+            }
+        )
+
+    # ── for the writer ───────────────────────────────────────────────────────────────────────────────────
+
+    def size(self) -> int:
+        """How much was noted since the last flush; an append that fails must not have raised it."""
+        return len(self._rows) + len(self._audit)
+
+    def flush(self) -> None:
+        """Writes what was noted: one statement per table."""
+        if self._rows:
+            events.add(self.connection, self._rows)
+            self._rows = []
+        if self._changed:
+            conversations.save(self.connection, self._changed.values())
+            self._changed = {}
+        if self._audit:
+            self.connection.execute(insert(audit_table), self._audit)
+            self._audit = []
+
+    def forget(self, published: int) -> None:
+        """After a rollback to a savepoint: nothing of what was read or noted since may be believed."""
+        del self.published[published:]
+        self._conversations.clear()
+        self._changed.clear()
+        self._rows.clear()
+        self._audit.clear()
+        self._known.clear()
+        self._asked.clear()

@@ -1,0 +1,202 @@
+"""The one writer: a thread that commits whatever is waiting, together, and only then answers.
+
+Knows batches, savepoints and commits. Must not know what an operation means.
+
+Plain appends of a batch share their reads and one multi-row insert. Everything else runs under a savepoint of its
+own. When a batch fails for a reason of one operation, it is rolled back and run again one by one, so that a
+poisoned operation never takes its neighbours with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+
+from ..errors import AparteError, StoreDown, TooMany
+from ..vault import Vault
+from .events import Stored
+from .transaction import Tx
+
+T = TypeVar("T")
+RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Job:
+    apply: Callable[[Tx], Any]
+    future: asyncio.Future[Any]
+    conversation: str | None  # named for a plain append
+    key: bytes | None
+
+
+@dataclass(slots=True)
+class _Done:
+    job: _Job
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Runs operations in commit order.
+
+    Args: engine: one durable connection; clock: epoch seconds, never backwards; publish: called in the event loop
+    with a commit's events, in order, before any of its callers is answered; most: operations in one commit;
+    waiting: operations that may wait before more are refused.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vault: Vault,
+        *,
+        clock: Callable[[], float],
+        publish: Callable[[list[Stored]], None],
+        most: int,
+        waiting: int,
+    ) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._clock = clock
+        self._publish = publish
+        self._most = most
+        self._waiting = waiting
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins to work for the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Commits what is waiting, then ends."""
+        if self._thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+
+    async def run(self, apply: Callable[[Tx], T], *, conversation: str | None = None, key: bytes | None = None) -> T:
+        """Runs `apply` in a transaction; returns its result once that is durable.
+
+        Args: conversation: names the row when `apply` is a plain append to it; key: its cid key.
+        Raises: what `apply` raises (nothing of it is kept then); StoreDown; TooMany when too much is waiting.
+        """
+        if self._loop is None:
+            raise StoreDown("The store is not started.")
+        if self._queue.qsize() >= self._waiting:
+            raise TooMany(retry_after=RETRY_SECONDS)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Job(apply, future, conversation, key))
+        return await future
+
+    # ── the thread ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        ending = False
+        while not ending:
+            jobs: list[_Job] = []
+            job = self._queue.get()
+            while True:
+                if job is None:
+                    ending = True
+                    break
+                jobs.append(job)
+                if len(jobs) >= self._most:
+                    break
+                try:
+                    job = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            if jobs:
+                done, published = self._commit(jobs)
+                assert self._loop is not None
+                self._loop.call_soon_threadsafe(self._answer, done, published)
+
+    def _answer(self, done: list[_Done], published: list[Stored]) -> None:
+        if published:
+            self._publish(published)
+        for one in done:
+            if one.job.future.done():
+                continue  # its caller went away; what it wrote stays
+            if one.error is not None:
+                one.job.future.set_exception(one.error)
+            else:
+                one.job.future.set_result(one.result)
+
+    def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
+        try:
+            try:
+                return self._attempt(jobs, together=True)
+            except (IntegrityError, _Poisoned):
+                return self._attempt(jobs, together=False)
+        except DatabaseError as error:
+            down = _down(error)
+            return [_Done(job, error=down) for job in jobs], []
+        except Exception as error:  # the thread must live: every caller is told, and nothing was committed
+            return [_Done(job, error=error) for job in jobs], []
+
+    def _attempt(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
+        with self._engine.begin() as connection:
+            tx = Tx(connection, self._vault, self._clock())
+            if together:
+                plain = [job for job in jobs if job.conversation is not None]
+                tx.prefetch(
+                    {job.conversation for job in plain if job.conversation},
+                    [job.key for job in plain if job.key],
+                )
+            done = [
+                _plain(tx, job) if together and job.conversation is not None else _alone(tx, connection, job)
+                for job in jobs
+            ]
+            tx.flush()
+        return done, tx.published
+
+
+class _Poisoned(Exception):
+    """An append failed half-way: the batch has to be run again one by one."""
+
+
+def _plain(tx: Tx, job: _Job) -> _Done:
+    before = tx.size()
+    try:
+        return _Done(job, job.apply(tx))
+    except AparteError as error:
+        if tx.size() != before:
+            raise _Poisoned from error
+        return _Done(job, error=error)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        raise _Poisoned from error
+
+
+def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
+    tx.flush()
+    published = len(tx.published)
+    savepoint = connection.begin_nested()
+    try:
+        result = job.apply(tx)
+        tx.flush()
+        savepoint.commit()
+        return _Done(job, result)
+    except OperationalError:
+        raise  # the database itself: nobody's work can be kept
+    except Exception as error:  # told to its own caller; the neighbours go on
+        savepoint.rollback()
+        tx.forget(published)
+        return _Done(job, error=error)
+
+
+def _down(error: DatabaseError) -> StoreDown:
+    down = StoreDown(retry_after=RETRY_SECONDS)
+    down.__cause__ = error
+    return down
