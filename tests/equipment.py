@@ -59,9 +59,9 @@ def _npm_packages(folder: Path) -> None:
 
 def _found_browser(python: Path) -> str | None:
     """A Chromium that is already here: the named one, Playwright's own, or the machine's."""
-    if named := os.environ.get("APARTE_BROWSER"):
+    if named := os.environ.get("TESTS_BROWSER"):
         if not os.access(named, os.X_OK):
-            stop(f"APARTE_BROWSER names {named}, which cannot be run.")
+            stop(f"TESTS_BROWSER names {named}, which cannot be run.")
         return named
     own = _output([python, "-c", ASK_PLAYWRIGHT])
     if own and os.access(own, os.X_OK):
@@ -86,17 +86,17 @@ def _fetched_browser(python: Path) -> str:
     _npm_packages(LAST_RESORT)
     unpacked = _output(["node", "-e", ASK_LAST_RESORT], cwd=LAST_RESORT, seconds=120)
     if not unpacked:
-        stop("No browser could be found or fetched. Install chromium, or name one in APARTE_BROWSER.")
+        stop("No browser could be found or fetched. Install chromium, or name one in TESTS_BROWSER.")
     return unpacked
 
 
 def prepare(python: Path) -> dict[str, str]:
     """Finds or fetches Node, npm's packages and a browser.
 
-    Args: python is the environment's. Returns: environment variables for the tests: PATH, and APARTE_BROWSER, the
+    Args: python is the environment's. Returns: environment variables for the tests: PATH, and TESTS_BROWSER, the
     path of a Chromium. Ends the program with a sentence when something cannot be had.
     """
     if (folder := _node(python)) is not None:
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
     _npm_packages(ROOT)
-    return {"PATH": os.environ["PATH"], "APARTE_BROWSER": _found_browser(python) or _fetched_browser(python)}
+    return {"PATH": os.environ["PATH"], "TESTS_BROWSER": _found_browser(python) or _fetched_browser(python)}
