@@ -1,0 +1,122 @@
+"""The guard: takes card numbers, security codes and bank account numbers out of a text before it is kept.
+
+Knows what may be stored. Must not know who speaks, about what, or where the text goes. Pure: no clock, no files,
+no store.
+
+It catches what people type by mistake and the disguises that pass a filter by accident or by play. It is no
+defence against someone who wants to write a number down: words and pictures always can.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from aparte.guard import accounts, cards, codes
+from aparte.guard.outgoing import asks_for_secret, foreign_links
+from aparte.guard.reading import BREAK, CARD_MARK, CODE_MARK, IBAN_MARK, masked, read
+
+__all__ = ["Cleaned", "asks_for_secret", "clean", "ends_in_digits", "foreign_links", "needs_previous"]
+
+# The start of a message that may complete something, and the end of the one before that it may complete. An IBAN
+# of 34 characters, each with a separator, and some words fit.
+_HEAD: Final = 64
+_TAIL: Final = 120
+_FEWEST: Final = 3  # no secret has fewer digits
+
+_DIGIT: Final = re.compile("[0-9]")
+# Every character that is read as a digit, or as several characters with a digit among them.
+_ANY_DIGIT: Final = re.compile(
+    r"[\d¹²³¼-¾፩-፱៰-៹᧚⁰⁴-⁹₀-₉⅐-⅞⅟↉①-⓿❶-➓〇一七三九二五八六四零㆒-㆕㈠-㈨㈩㉈-㉟㊀-㊉㊱-㊿㋀-㋋㍘-㍰㏠-㏾]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """`text` may be stored. `found`: the kinds that were taken out, in order: "card", "security_code", "iban"."""
+
+    text: str
+    found: tuple[str, ...]
+
+
+def needs_previous(text: str) -> bool:
+    """Whether `text` could complete a secret that the message before began. Cheap: asked of every message."""
+    return (_DIGIT if text.isascii() else _ANY_DIGIT).search(text, 0, _HEAD) is not None
+
+
+def ends_in_digits(text: str) -> bool:
+    """Whether a secret could begin in `text` and be completed by the next message.
+
+    A caller that remembers this with the last message need not read it again.
+    """
+    plain = read(text[-_TAIL:]).plain
+    return _DIGIT.search(plain) is not None or codes.ends_in_name(plain)
+
+
+def clean(text: str, previous: str = "") -> Cleaned:
+    """`text` without the secrets in it.
+
+    Of a card number the last four digits stay, of an IBAN the country and the last four characters, of a security
+    code nothing. Linear in the length. Raises nothing, whatever the text.
+
+    Args:
+        text: what is about to be stored.
+        previous: the sender's last stored text in the conversation. A number begun there and completed here is
+            found, and its part in `text` goes; the first half is stored already and stays.
+    """
+    if text.isascii():
+        digits = len(_DIGIT.findall(text))
+    elif _ANY_DIGIT.search(text) is None:
+        digits = 0
+    else:
+        digits = len(text)  # not worth counting: one character can be two digits
+    if digits == 0 or (digits < _FEWEST and not previous):
+        return Cleaned(text, ())
+    reading = read(text)
+    before = ""
+    tail = ""
+    if previous and needs_previous(text):
+        tail = previous[-_TAIL:]
+        before = read(tail).plain + "\n"
+    base = len(before)
+    spots = [
+        (max(start, base) - base, end - base, kind, mark)
+        for start, end, kind, mark in _find(before + reading.plain, base, tail)
+        if end > base
+    ]
+    if not spots:
+        return Cleaned(text, ())
+    pieces: list[str] = []
+    at = 0
+    for start, end, _, mark in spots:
+        pieces += (text[at : reading.places[start]], mark)
+        # One character can be read as two; when the secret ends between them, all of it goes.
+        at = max(reading.places[end], reading.places[end - 1] + 1)
+    pieces.append(text[at:])
+    return Cleaned("".join(pieces), tuple(kind for _, _, kind, _ in spots))
+
+
+def _find(plain: str, base: int, tail: str) -> list[tuple[int, int, str, str]]:
+    """Secrets in `plain` in order: start, end, kind, mark. `base`: where the message begins, after `tail`."""
+    joint = base - 1
+    spots: list[tuple[int, int, str, str]] = []
+    for account in accounts.find_accounts(plain):
+        spots.append((account.start, account.end, "iban", IBAN_MARK.format(account.country, account.last_four)))
+        plain = masked(plain, account.start, account.end)
+    ends: list[tuple[int, int]] = []
+    for card in cards.find_cards(plain, joint):
+        spots.append((card.start, card.end, "card", CARD_MARK.format(card.last_four)))
+        ends.append((card.end, card.code_length))
+    for start, end, _, _ in spots:
+        plain = masked(plain, start, end)
+    code_spots = codes.find_codes(plain, ends)
+    if not code_spots and base and (_ends_in_card(plain[:joint]) or codes.ends_in_name(plain[:joint])):
+        bare = codes.find_bare_code(plain, base)
+        code_spots = [bare] if bare else []
+    spots += [(start, end, "security_code", CODE_MARK) for start, end in code_spots]
+    return sorted(spots)
+
+
+def _ends_in_card(plain: str) -> bool:
+    return plain.rstrip(" .,;:\n").endswith(BREAK)
