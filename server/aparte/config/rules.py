@@ -1,0 +1,225 @@
+"""What makes settings wrong: one by one for hosts, addresses, places and secret files, and against each other.
+
+Knows `Settings` and the modes of the files that it names. Must not know where a value was written, nor open the store,
+the key ring or a socket.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aparte import errors
+from aparte.config.settings import Settings
+
+_SECRET_BYTES: Final = 4096
+_SHOWN: Final = 60  # characters of a wrong value that are repeated to the operator
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\Z")
+_MAIL: Final = re.compile(r"(?:[^<>@\x00-\x1f]{0,80}<)?[^\s<>@,;:\"]{1,64}@[A-Za-z0-9.-]{1,190}>?\Z")
+# The widest block that may still be called a proxy. Wider, and half the world could forge its address.
+_WIDEST: Final = {4: 8, 6: 16}
+
+
+def check_places(data: Path, keyring: Path, root_key: Path) -> None:
+    """Refuse places from which one copied folder would carry both the lock and its key.
+
+    Args: data: a folder; keyring: the key ring's file; root_key: the key's file. None need exist yet.
+    Raises: errors.BadSetting that names each wrong one and the fix.
+    """
+    wrong = list(_wrong_places(data, keyring, root_key))
+    if wrong:
+        raise errors.BadSetting(sentence(wrong))
+
+
+def read_secret(path: Path) -> str:
+    """The text in a secret's file, without its last line end.
+
+    Raises: errors.BadSetting when the file is absent, open to others, empty or too long. Never repeats the content.
+    """
+    fix = wrong_secret(path)
+    if fix:
+        raise errors.BadSetting(f"{path}: {fix}")
+    return path.read_text("utf-8").rstrip("\r\n")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can be reached from this machine only."""
+    host = host.strip("[]").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` is a host name in ASCII, or an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        # A name that ends in a number would be read as a broken IPv4 address by every resolver and browser.
+        return _HOST.match(text) is not None and not text.rpartition(".")[2].isdigit()
+    return True
+
+
+def wrong_origin(url: str) -> str:
+    """What is wrong with `url` as the bare address of a web server, as a fix to print; empty when nothing is."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "give an address such as https://chat.example.org"
+    host = parts.hostname or ""
+    shown = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
+    # urlsplit forgives spaces and line ends; a browser's Origin never has them.
+    if parts.scheme not in ("http", "https") or not is_host(host) or port == 0 or not url.isprintable() or " " in url:
+        return "give an address such as https://chat.example.org"
+    if parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment or url[-1:] in "?#":
+        return f"give scheme and host only: {parts.scheme}://{shown}"
+    if parts.scheme == "http" and not is_loopback(host):
+        return f"plain HTTP is for this machine only: give https://{shown}"
+    return ""
+
+
+def wrong_secret(path: Path) -> str:
+    """The fix for a secret's file that may not be used; empty when it may."""
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            return "not a plain file: give the file that holds the secret"
+        if state.st_mode & 0o077:
+            return f"others may read it (mode {stat.S_IMODE(state.st_mode):04o}): run chmod 0400 {path}"
+        if not 0 < state.st_size <= _SECRET_BYTES:
+            return f"holds {state.st_size} bytes: write the secret, and nothing else, into it"
+        path.read_bytes().decode()
+    except OSError as error:
+        return f"{error.strerror}: give a file that this account can read"
+    except UnicodeDecodeError:
+        return "not UTF-8: write the secret as plain text"
+    return ""
+
+
+def sentence(wrong: list[str]) -> str:
+    """All that is wrong as one text, a line for each."""
+    if len(wrong) == 1:
+        return wrong[0]
+    return "\n  ".join([f"{len(wrong)} settings are wrong:", *wrong])
+
+
+def clean(text: str) -> str:
+    """A value fit for a terminal and a log: printable characters only, and not too many."""
+    kept = "".join(character if character.isprintable() else "?" for character in text[: _SHOWN + 1])
+    return kept if len(kept) <= _SHOWN else kept[:_SHOWN] + "…"
+
+
+def _wrong_places(data: Path, keyring: Path, root_key: Path) -> Iterator[str]:
+    if _lies_in(keyring, data):
+        yield f"keyring = {keyring}: lies in the data folder, so a copy of the data would carry its keys: put it elsewhere"
+    if _lies_in(root_key, data):
+        yield f"root_key = {root_key}: lies in the data folder, so a copy of the data would carry its key: put it elsewhere"
+    if _lies_in(root_key, keyring.parent) or _lies_in(root_key, keyring.resolve().parent):
+        yield f"root_key = {root_key}: lies in the key ring's folder: put it in a folder of its own"
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    # Judged as written and with links followed, since a copy may follow them or not.
+    inners, outers = _spellings(inner), _spellings(outer)
+    return any(a.is_relative_to(b) for a in inners for b in outers)
+
+
+def _spellings(path: Path) -> tuple[Path, Path]:
+    written = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow the links, which is the second spelling
+    return Path(written), path.resolve()
+
+
+def _rule_places(s: Settings) -> Iterator[str]:
+    yield from _wrong_places(s.data, s.keyring, s.root_key)
+
+
+def _rule_host(s: Settings) -> Iterator[str]:
+    if not is_host(s.host):
+        yield f"host = {clean(s.host)}: give an address of this machine, e.g. 127.0.0.1"
+    elif not is_loopback(s.host):
+        if not s.public_url:
+            yield f"public_url: not set, but host = {s.host} can be reached from elsewhere: give the https address people use"
+        if not s.trusted_proxies:
+            yield (
+                f"host = {s.host}: plain HTTP beyond this machine is refused: take 127.0.0.1, or name in trusted_proxies "
+                "the TLS proxy in front"
+            )
+
+
+def _rule_urls(s: Settings) -> Iterator[str]:
+    for name, url in (("public_url", s.public_url), ("panel_url", s.panel_url)):
+        fix = wrong_origin(url) if url else ""
+        if not fix and url.startswith("http:") and not is_loopback(s.host):
+            fix = f"people beyond this machine need https: give https://{urlsplit(url).netloc}"
+        if not fix and url.startswith("https:") and not s.trusted_proxies:
+            fix = "something speaks TLS in front of this server: name its address in trusted_proxies, e.g. 127.0.0.1"
+        if fix:
+            # A user and a password may have been written into it.
+            yield f"{name} = {'(not shown)' if '@' in url else clean(url)}: {fix}"
+    if s.panel_url.startswith("http:") and s.public_url.startswith("https:"):
+        yield f"panel_url = {clean(s.panel_url)}: public_url is https, the panel must be too: give https"
+
+
+def _rule_proxies(s: Settings) -> Iterator[str]:
+    for proxy in s.trusted_proxies:
+        try:
+            network = ipaddress.ip_network(proxy)
+        except ValueError:
+            yield f"trusted_proxies = {clean(proxy)}: give an address or a block such as 10.0.0.0/24"
+            continue
+        if network.prefixlen < _WIDEST[network.version]:
+            yield f"trusted_proxies = {proxy}: so wide that anybody could forge an address: name the proxy alone"
+
+
+def _rule_mail(s: Settings) -> Iterator[str]:
+    if s.smtp_host and not is_host(s.smtp_host):
+        yield f"smtp_host = {clean(s.smtp_host)}: give a host name or an address alone"
+    if s.smtp_security == "none" and s.smtp_host and not is_loopback(s.smtp_host):
+        yield "smtp_security = none: allowed to this machine only: give starttls or tls"
+    if s.smtp_host and not s.mail_from:
+        yield "mail_from: not set, but smtp_host is: give the sender's address, e.g. chat@example.org"
+    if s.mail_from and (not _MAIL.match(s.mail_from) or ("<" in s.mail_from) != s.mail_from.endswith(">")):
+        yield f"mail_from = {clean(s.mail_from)}: give one address, e.g. chat@example.org"
+    if bool(s.smtp_user) != bool(s.smtp_password_file):
+        missing, present = ("smtp_user", "smtp_password_file")[:: 1 if s.smtp_password_file else -1]
+        yield f"{missing}: not set, but {present} is: give both or neither"
+    fix = wrong_secret(s.smtp_password_file) if s.smtp_password_file else ""
+    if fix:
+        yield f"smtp_password_file = {s.smtp_password_file}: {fix}"
+
+
+# Pairs of which the first may not be larger than the second.
+_ORDERED: Final = (
+    ("session_idle_seconds", "session_seconds"),
+    ("assurance_idle_seconds", "assurance_seconds"),
+    ("sockets_per_address", "sockets_total"),
+    ("sockets_unauthenticated", "sockets_total"),
+    ("write_batch", "write_queue"),
+)
+
+
+def _rule_ordered(s: Settings, small: str, large: str) -> Iterator[str]:
+    if getattr(s, small) > getattr(s, large):
+        yield f"{small} = {getattr(s, small)}: larger than {large} = {getattr(s, large)}: give at most that"
+
+
+# Which settings a rule is about, and the rule.
+RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], ...]] = (
+    (("data", "keyring", "root_key"), _rule_places),
+    (("host", "public_url", "trusted_proxies"), _rule_host),
+    (("host", "public_url", "panel_url", "trusted_proxies"), _rule_urls),
+    (("trusted_proxies",), _rule_proxies),
+    (("smtp_host", "smtp_security", "smtp_user", "smtp_password_file", "mail_from"), _rule_mail),
+    *((pair, partial(_rule_ordered, small=pair[0], large=pair[1])) for pair in _ORDERED),
+)

@@ -1,0 +1,108 @@
+"""Every setting: its type, its default and, for a number, its safe range.
+
+Knows names and values. Must not know where they are read from, nor which of them contradict each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final, get_type_hints
+
+from msgspec import Meta
+
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "smtp_security": ("starttls", "tls", "none"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that an operator can choose. Each field is a TOML key and an environment variable `APARTE_<FIELD>`.
+
+    Units are in the names: `_seconds`, `_bytes`, `_per_10s`; a count has none. `ge` and `le` are the ends of the safe
+    range. They are chosen so that no value turns a protection off: a code never outlives ten minutes, nobody stays
+    proven longer than two hours, no queue is without an end. They bind what `load` reads, not what a test builds.
+    """
+
+    # Where things are kept: three separate places.
+    data: Path
+    keyring: Path  # the key-ring database file, outside `data`
+    root_key: Path  # the root key file, 32 bytes, mode 0400, outside `data` and beside no database
+
+    # Where we listen and what we are called.
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    public_url: str = ""  # required beyond loopback; empty: http://<host>:<port>
+    panel_url: str = ""  # empty: public_url
+    trusted_proxies: tuple[str, ...] = ()  # addresses or CIDR blocks whose forwarding headers are believed
+
+    # E-mail; empty host: no e-mail leaves, and checks by e-mail are not offered.
+    smtp_host: str = ""
+    smtp_port: Annotated[int, Meta(ge=1, le=65_535)] = 587
+    smtp_user: str = ""
+    smtp_password_file: Path | None = None
+    smtp_security: str = "starttls"  # starttls | tls | none (none only to loopback)
+    smtp_timeout_seconds: Annotated[float, Meta(ge=1, le=120)] = 20.0
+    mail_from: str = ""
+
+    # Limits.
+    messages_per_10s: Annotated[int, Meta(ge=1, le=100_000)] = 30  # per visitor
+    agent_messages_per_10s: Annotated[int, Meta(ge=1, le=100_000)] = 60
+    frames_per_10s: Annotated[int, Meta(ge=10, le=1_000_000)] = 200  # per socket, of any kind
+    sockets_per_address: Annotated[int, Meta(ge=1, le=100_000)] = 40
+    sockets_unauthenticated: Annotated[int, Meta(ge=1, le=100_000)] = 500
+    sockets_total: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
+    logins_per_minute: Annotated[int, Meta(ge=1, le=600)] = 10  # per address and per e-mail address
+    hello_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
+    outbox_events: Annotated[int, Meta(ge=16, le=4_096)] = 256  # queued frames per socket before it is ended
+    outbox_bytes: Annotated[int, Meta(ge=128 << 10, le=16 << 20)] = 1 << 20
+    stalled_seconds: Annotated[float, Meta(ge=0.5, le=30)] = (
+        2.0  # a peer that takes nothing for so long after overflow is aborted
+    )
+    write_queue: Annotated[int, Meta(ge=100, le=1_000_000)] = (
+        10_000  # operations waiting for the writer before posts are refused
+    )
+    write_batch: Annotated[int, Meta(ge=1, le=1_000)] = 200  # operations in one commit
+
+    # Sessions and checks.
+    session_idle_seconds: Annotated[int, Meta(ge=300, le=24 * 3600)] = 12 * 3600  # agents
+    session_seconds: Annotated[int, Meta(ge=900, le=30 * 24 * 3600)] = 7 * 24 * 3600
+    code_seconds: Annotated[int, Meta(ge=60, le=600)] = 600
+    code_tries: Annotated[int, Meta(ge=1, le=5)] = 5
+    code_sends: Annotated[int, Meta(ge=1, le=5)] = 3
+    code_sends_seconds: Annotated[int, Meta(ge=300, le=86_400)] = 900
+    assurance_idle_seconds: Annotated[int, Meta(ge=60, le=1_800)] = 1800
+    assurance_seconds: Annotated[int, Meta(ge=60, le=7_200)] = 7200
+    breaker_failures: Annotated[int, Meta(ge=5, le=1_000)] = (
+        50  # wrong codes in breaker_seconds, all sites together, that pause codes
+    )
+    breaker_seconds: Annotated[int, Meta(ge=60, le=3_600)] = 300
+    record_sends_per_day: Annotated[int, Meta(ge=1, le=50)] = (
+        6  # per record; beyond it sends slow down and an alarm is raised
+    )
+
+    # Records connector.
+    records_timeout_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 8.0
+
+    # Keeping and logging.
+    retention_days: Annotated[int, Meta(ge=1, le=3_650)] = 180
+    log_level: str = "info"
+
+    def addressed(self) -> tuple[str, str]:
+        """The origins of the chat host and of the panel, without a trailing slash."""
+        public = self.public_url or f"http://{self.host}:{self.port}"
+        return public.rstrip("/"), (self.panel_url or public).rstrip("/")
+
+
+@cache
+def ranges() -> dict[str, tuple[float, float]]:
+    """The safe range of each setting that is a number, both ends included."""
+    hints = get_type_hints(Settings, include_extras=True)
+    found = {}
+    for field in fields(Settings):
+        for note in getattr(hints[field.name], "__metadata__", ()):
+            found[field.name] = (note.ge, note.le)
+    return found
