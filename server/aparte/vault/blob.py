@@ -34,17 +34,16 @@ _SMALLEST: Final = _BODY + STEP + _TAG
 _PADS: Final = tuple(b"\x80" + bytes(STEP - 1 - used) for used in range(STEP))
 
 
-def canonical(parts: Sequence[Part]) -> bytes:
+def canonical(parts: Sequence[object]) -> bytes:
     """One byte string for one sequence of parts, and never the same for two.
 
     Each part says its type and where it ends: `("a", "bc")` differs from `("ab", "c")`, and 1 from "1". The form is
     on every disk: it can be added to, never changed.
 
-    Args: parts: texts, numbers, bytes or None; members of an enumeration count as their value.
+    Args: parts: each a `Part`; members of an enumeration count as their value.
     Raises: TypeError for any other type, truth values included (they would pass for 0 and 1).
     """
     out: list[str] = []
-    part: object  # what a caller passes may be wrong at run time
     for part in parts:
         if type(part) is str:
             out.append(f"s{len(part)}:{part}")

@@ -266,8 +266,6 @@ class Vault:
 
     def _fetch(self, key: int) -> bytes:
         before = self._forgotten
-        if type(key) is not int or not 0 < key < 1 << 63:
-            raise errors.Unreadable(_NO_KEY)
         with self._ring.reading() as tx:
             rows = ring.with_wrapper(tx, key)
         row = rows.get(key)

@@ -28,7 +28,7 @@ _SECONDS: Final = 0.06  # one verification, measured; only the advice when to co
 _argon2 = argon2.PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1, type=argon2.Type.ID)
 # What an unknown user's password is checked against, so that knowing takes as long as not knowing. The hash of 32
 # random bytes that nobody kept; a test sees that its parameters are the ones above.
-_NOBODY: Final = "$argon2id$v=19$m=47104,t=1,p=1$QkW9edvPaHkF06VDODKsSQ$gGL1jI+KEQnpCPWihfFQCm5YKtH2Ral8ePuPyY+ox1s"
+NOBODY: Final = "$argon2id$v=19$m=47104,t=1,p=1$QkW9edvPaHkF06VDODKsSQ$gGL1jI+KEQnpCPWihfFQCm5YKtH2Ral8ePuPyY+ox1s"
 
 _T = TypeVar("_T")
 
@@ -53,7 +53,7 @@ def verify_password(hash: str | None, password: str) -> bool:  # noqa: A002 - th
     plain = _bytes(password)
     is_real = hash is not None and plain is not None
     try:
-        _argon2.verify(hash if is_real and hash is not None else _NOBODY, plain or b"")
+        _argon2.verify(hash if is_real and hash is not None else NOBODY, plain or b"")
     except VerifyMismatchError:
         return False
     except (InvalidHashError, VerificationError) as error:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from aparte import errors
 
 FORMAT: Final = b"1"  # of the tables and of what is bound in a wrap
-_BUSY_SECONDS: Final = 5.0  # how long a writer waits for another process before the ring counts as down
+BUSY_SECONDS: Final = 5.0  # how long a writer waits for another process before the ring counts as down
 _CHUNK: Final = 1 << 20  # bytes read at a time while looking for traces
 _RANDOM_BITS: Final = 20  # of a key id; the rest is milliseconds, good until the year 2248
 
@@ -60,11 +60,11 @@ class Ring:
     Every method raises errors.StoreDown when the database cannot be read or written.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Args: path: a file that exists (see `prepare`)."""
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        """Args: path: a file that exists (see `prepare`); busy_seconds: see BUSY_SECONDS."""
         self._path = path
         self._is_closed = False
-        self._engine = _engine(path)
+        self._engine = _engine(path, busy_seconds)
         self._writing = self._engine.execution_options(is_writing=True)
         self._last_id = 0
         self._id_lock = threading.Lock()
@@ -98,7 +98,7 @@ class Ring:
             raise errors.StoreDown("The key ring is closed: the server is stopping. Try again in a moment.")
         try:
             yield
-        except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+        except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise errors.StoreDown(
                 f"The key ring {self._path} cannot be used. Check the file, its folder's rights and the free space."
             ) from error
@@ -121,6 +121,8 @@ class Ring:
         Args: kinds: what `key` may be; inner: the kind that goes with it.
         Returns: the deleted rows; none when there was no such key.
         """
+        if not _is_id(key):
+            return []
         with self.writing() as tx:
             itself = (_key.c.id == key) & _key.c.kind.in_(kinds)
             which = itself | ((_key.c.wrapper == key) & (_key.c.kind == inner))
@@ -170,10 +172,7 @@ class Ring:
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         if _find(self._file, needles):
             return True
-        try:
-            log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
+        log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         try:
             return _find(log, needles)
         finally:
@@ -205,7 +204,7 @@ def make_tables(tx: Connection) -> bool:
 
 def values(tx: Connection) -> dict[str, bytes]:
     """The ring's named values: format, id, root, check."""
-    return dict(tx.execute(sa.select(_ring.c.name, _ring.c.value)).tuples().all())
+    return {row.name: row.value for row in tx.execute(sa.select(_ring.c.name, _ring.c.value))}
 
 
 def set_values(tx: Connection, new: dict[str, bytes]) -> None:
@@ -230,7 +229,14 @@ _with_wrapper = sa.select(_key).where((_key.c.id == sa.bindparam("wanted")) | (_
 
 def with_wrapper(tx: Connection, key: int) -> dict[int, Row]:
     """The key and, where the ring holds it, the key that wraps it, by id; empty when it does not exist."""
+    if not _is_id(key):
+        return {}
     return {row.id: Row(*row) for row in tx.execute(_with_wrapper, {"wanted": key})}
+
+
+def _is_id(key: object) -> bool:
+    # The id comes from a row that may have been tampered with; SQLite would raise an error of its own on larger ones.
+    return type(key) is int and 0 < key < 1 << 63
 
 
 def _find(handle: int, needles: Sequence[bytes]) -> bool:
@@ -245,10 +251,10 @@ def _find(handle: int, needles: Sequence[bytes]) -> bool:
     return False
 
 
-def _engine(path: Path) -> sa.Engine:
+def _engine(path: Path, busy_seconds: float) -> sa.Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": busy_seconds, "check_same_thread": False},
         hide_parameters=True,  # an error's text must not carry a wrapped key into a log
     )
 
