@@ -121,10 +121,10 @@ class Mailer:
         message["Subject"] = letter.subject
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{letter.message_id}@{self._address.rpartition('@')[2]}>"
-        message["Content-Language"] = letter.language
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
         message["X-Auto-Response-Suppress"] = "All"
         message.set_content(letter.text, cte="quoted-printable")  # 7-bit on the wire, whatever lies on the way
+        message["Content-Language"] = letter.language  # after the content, which brings its own Content- headers
         return message
 
 
@@ -233,27 +233,27 @@ _ENGLISH: Final = Words(
     code_text="""\
 Hello,
 
-someone, probably you, is in our private chat and wants to talk about
-something that is kept under this e-mail address. Before we do, we make
-sure that it is you. Type this code into the chat:
+Someone, probably you, is in our private chat and wants to talk about
+something that we keep under this e-mail address. Before we do, we make
+sure that it is you. Please type this code into the chat:
 
     {code}
 
-It works once, for {minutes} minutes, only in the chat that asked for it.
+It works once, for {minutes} minutes, and only in the chat that asked for
+it.
 
-Never read it to anyone and never send it on. Nobody at {site} will ask
+Never read it to anyone and never pass it on. Nobody at {site} will ask
 you for it, not even on the telephone.
 
 Asked for on {at}, in {browser}.
 
-This is not you? Then somebody else is trying to pass for you. Open this
-link: the code stops working, the conversation is frozen and we look into
-it.
+Not you? Then somebody may be trying to pass for you. Open this link: the
+code stops working, the conversation is frozen, and we look into it.
 
 {link}
 
 {site}
-This letter was sent by itself; an answer to it is not read.
+This letter was sent automatically; replies are not read.
 """,
     months=(
         "January", "February", "March", "April", "May", "June",
@@ -269,29 +269,29 @@ _FRENCH: Final = Words(
     code_text="""\
 Bonjour,
 
-quelqu'un, sans doute vous, nous écrit dans notre messagerie privée à
-propos d'un dossier enregistré sous cette adresse. Avant d'en parler, nous
-voulons être sûrs que c'est bien vous. Saisissez ce code dans la
-conversation :
+Quelqu’un, sans doute vous, nous écrit dans notre messagerie privée au
+sujet d’un dossier enregistré sous cette adresse. Avant d’en parler, nous
+voulons être sûrs que c’est bien vous. Saisissez ce code dans la
+conversation :
 
     {code}
 
-Il sert une seule fois, pendant {minutes} minutes, dans cette conversation
-uniquement.
+Il ne sert qu’une fois, pendant {minutes} minutes, et seulement dans la
+conversation qui l’a demandé.
 
-Ne le lisez à personne et ne le transférez pas. Personne chez {site} ne
+Ne le lisez à personne et ne le transmettez pas. Personne chez {site} ne
 vous le demandera, pas même au téléphone.
 
 Demandé le {at}, depuis {browser}.
 
-Ce n'est pas vous ? Quelqu'un essaie alors de se faire passer pour vous.
-Ouvrez ce lien : le code ne servira plus, la conversation sera gelée et
-nous vérifierons ce qui s'est passé.
+Ce n’est pas vous ? Quelqu’un essaie peut-être de se faire passer pour
+vous. Ouvrez ce lien : le code ne servira plus, la conversation sera gelée
+et nous vérifierons ce qui s’est passé.
 
 {link}
 
 {site}
-Ce message est envoyé automatiquement ; les réponses ne sont pas lues.
+Ce message est envoyé automatiquement ; les réponses ne sont pas lues.
 """,
     months=(
         "janvier", "février", "mars", "avril", "mai", "juin",
@@ -299,7 +299,7 @@ Ce message est envoyé automatiquement ; les réponses ne sont pas lues.
     ),
     on="sur",
     some_browser="un navigateur que nous ne connaissons pas",
-    moment="{day} {month} à {hour:02} h {minute:02} ({zone})",
+    moment="{day} {month} à {hour} h {minute:02} ({zone})",
 )  # fmt: skip
 
 WORDS: Final = {"en": _ENGLISH, "fr": _FRENCH}

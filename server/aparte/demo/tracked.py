@@ -1,0 +1,52 @@
+"""What the tracker on the airline's page reports, kept to be looked at: the demo's proof that it learns nothing.
+
+Knows how to take and tell reports. Must not know what they mean; a page or a test searches them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+REPORT_BYTES: Final = 1 << 20
+KEPT: Final = 20_000  # entries; the oldest go first
+
+
+class Seen(Struct, forbid_unknown_fields=True):
+    """One thing that the tracker saw: how, and what."""
+
+    how: Annotated[str, Meta(max_length=60)]
+    what: Annotated[str, Meta(max_length=8_000)]
+
+
+_reports: Final = msgspec.json.Decoder(list[Seen])
+
+
+class TrackerLog:
+    """The last entries that the tracker sent."""
+
+    def __init__(self) -> None:
+        self.entries: deque[Seen] = deque(maxlen=KEPT)
+
+    async def take(self, request: Request) -> Response:
+        """POST /tracker: a JSON list of entries, by `navigator.sendBeacon`."""
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > REPORT_BYTES:
+                return Response(status_code=413)
+        try:
+            self.entries.extend(_reports.decode(body))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return Response(status_code=400)
+        return Response(status_code=204)
+
+    async def tell(self, _: Request) -> Response:
+        """GET /tracker/seen: all that was sent, oldest first."""
+        entries = [{"how": entry.how, "what": entry.what} for entry in self.entries]
+        return JSONResponse({"count": len(entries), "entries": entries}, headers={"Cache-Control": "no-store"})
