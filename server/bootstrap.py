@@ -21,7 +21,6 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-NEWEST_REFUSED = (3, 10)
 
 # A set's lock files. `test` holds every package of `run` in the same version (tests/test_packaging.py).
 SETS = {
@@ -63,7 +62,7 @@ def _fingerprint(name: str) -> str:
     """What an installed set was made from: the project's description, the locks, the Python, the place."""
     whole = hashlib.sha256(f"{name}\n{ROOT}\n".encode())
     for path in ("pyproject.toml", "server/aparte/__init__.py", *SETS[name], ".venv/pyvenv.cfg"):
-        whole.update((ROOT / path).read_bytes())
+        whole.update((ROOT / path).read_bytes() if (ROOT / path).exists() else b"")
     return whole.hexdigest()
 
 
@@ -74,10 +73,6 @@ def _installed() -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return rows if isinstance(rows, dict) and PYTHON.exists() else {}
-
-
-def _is_current(name: str) -> bool:
-    return (VENV / "pyvenv.cfg").exists() and _installed().get(name) == _fingerprint(name)
 
 
 def _works(*command: str | Path) -> bool:
@@ -134,16 +129,14 @@ def prepare(name: str) -> Path:
 
     Args: name is a key of `SETS`. Returns: the environment's Python. Ends the program with a sentence when it cannot.
     """
-    if sys.version_info[:2] <= NEWEST_REFUSED:
+    if sys.version_info < (3, 11):  # noqa: UP036 -- an older Python may well be what starts this file
         stop(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]} ({sys.executable})")
-    if not _is_current(name):
+    if _installed().get(name) != _fingerprint(name):
         with _alone():
-            if not _is_current(name):  # another run may have done it while we waited
+            if _installed().get(name) != _fingerprint(name):  # another run may have done it while we waited
                 _make_venv()
                 _install(name)
-                rows = {**_installed(), name: _fingerprint(name)}
-                if name == "test":
-                    rows["run"] = _fingerprint("run")
+                rows = _installed() | {held: _fingerprint(held) for held in (name, "run")}  # every set holds `run`
                 fresh = VENV / "aparte-sets.json.new"
                 fresh.write_text(json.dumps(rows))
                 fresh.replace(VENV / "aparte-sets.json")
@@ -153,6 +146,4 @@ def prepare(name: str) -> Path:
 
 def hand_over(python: Path, *arguments: str) -> NoReturn:
     """Becomes `python` with these arguments: exit status, signals and terminal are then the command's own."""
-    sys.stdout.flush()
-    sys.stderr.flush()
     os.execv(python, [str(python), *arguments])
