@@ -39,78 +39,166 @@ _THING: Final = (
 _MY: Final = r"(?:my|our|mon|ma|mes|notre|nos)"
 _YOUR: Final = r"(?:your|ur|votre|vos|ton|ta|tes)"
 _FEW: Final = r"(?:[a-z'-]{1,15} ){0,3}"  # up to three words between
-_AMOUNT: Final = (
-    r"(?:(?:eur|euros?|pounds?|dollars?|usd|gbp|chf|cad) ?[0-9][0-9.,]{0,11}|[0-9][0-9., ]{0,11}(?:eur|euros?|pounds?|dollars?|usd|gbp|chf|cad|bucks?)(?![a-z]))"
-)
+_AMOUNT: Final = r"(?:(?:eur|euros?|pounds?|dollars?|usd|gbp|chf|cad) ?[0-9][0-9.,]{0,11}|[0-9][0-9., ]{0,11}(?:eur|euros?|pounds?|dollars?|usd|gbp|chf|cad|bucks?)(?![a-z]))"
 _WHEN: Final = (
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|today|tonight|tomorrow|aujourd'hui|demain"
     r"|january|february|march|april|june|july|august|september|october|november|december"
     r"|janvier|fevrier|mars|avril|juin|juillet|aout|septembre|octobre|novembre|decembre|[0-9]{1,2}[:h][0-9]{2}|[0-9]{1,2} ?[ap]m"
 )
 
-_STAFF_BOOKING: Final = re.compile(
-    rf"\b(?:"
-    # your booking is, was, has been, leaves ...
-    rf"{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,5}}(?:is|are|was|were|has|have|had|leaves?|departs?|lands?|arrives?|includes?|shows?|est|sont|etait|a ete|ont ete|sera|part|partira|arrive|comprend|comporte)\b(?! (?:there|it|that|this) )(?! (?:a |your |the )?(?:question|needed|required|necessary|safe))"
-    # your flight on Tuesday, at 14:05, to Toronto
-    rf"|{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:{_WHEN})\b"
-    rf"|{_YOUR} {_FEW}(?:flight|vol|trip|voyage|billet|ticket) (?:to|from|for|pour|vers|a destination de|de) [a-z]"
-    # you are booked, in economy, on the flight; you have two seats
-    rf"|(?:you|vous)(?: are|'re| were| have been|'ve been| will be|'ll be| etes| avez ete| serez| voyagez| travel| fly) {_FEW}(?:booked|rebooked|confirmed|moved|seated|reserved|checked in|on standby|reservee?s?|confirmee?s?|enregistree?s?|assise?s?|placee?s?|economy|business|economique|eco|premiere|affaires|row|rang|seat|siege|(?:on|in|sur|dans) (?:the |le |la )?(?:flight|vol|cabin|classe|cabine))\b"
-    rf"|(?:i|we|je|nous) (?:can )?(?:see|vois|voyons|found|find|located|have|ai trouve|avons trouve) (?:here )?(?:that |que )?{_YOUR} {_THING}"
-    rf"|(?:you|vous) (?:have|avez|had|aviez) (?:a |an |one |two |[0-9] |une? |deux )?{_FEW}(?:booking|reservation|flight|vol|seat|ticket|billet|place)s? (?:on|for|to|at|from|in|le|pour|vers|au|a|de|dans|under|with)\b"
-    # what was just done
-    rf"|(?:i|we|i've|we've|i have|we have|j'ai|nous avons|on a)(?: have)?(?: just| now| already| bien| deja)? (?:move|change|cancel|book|rebook|reserve|shift|postpone|confirm|upgrade|modifi|annul|deplac|decal|report|confirm|rebook|attribu|chang)[a-z]{{1,4}} (?:you\b|vous\b|{_YOUR} )"
-    rf"|(?:booked|rebooked|moved|confirmed|put|moving|booking|rebooking|putting) you (?:on|onto|to|in|into|for|from)\b|vous ai (?:mis|place|reserve|change|inscrit)[a-z]{{0,2}}\b"
-    rf"|(?:booking|reservation|confirmation|ticket) (?:number|reference|code) is\b|numero de (?:reservation|billet|dossier) est\b"
-    rf"|(?:reservation|booking|flight|ticket|seat) (?:has been|have been|was|were) (?:successfully )?(?:[a-z]{{2,12}}ed|made|done)\b|(?:reservation|vol|billet|place) (?:a|ont) (?:bien )?ete [a-z]{{2,12}}ee?s?\b"
-    rf")"
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """`pattern` is tried when one of `words` stands in the text, and a digit if it speaks of an amount or a time."""
+
+    words: frozenset[str]
+    pattern: re.Pattern[str]
+    needs_digit: bool = False
+
+
+def _rule(words: str, pattern: str, *, needs_digit: bool = False) -> _Rule:
+    return _Rule(frozenset(words.split()), re.compile(rf"\b(?:{pattern})", re.ASCII), needs_digit)
+
+
+_YOURS: Final = "your ur votre vos ton ta tes"
+_MINE: Final = "my our mon ma mes notre nos"
+_DONE: Final = (
+    r"(?:re)?booked|reserved|rented|purchased|scheduled|confirmed|changed|moved|cancell?ed|modified|upgraded|postponed"
 )
-_STAFF_PAYMENT: Final = re.compile(
-    rf"\b(?:"
-    rf"(?:supplement|surcharge|fare difference|difference (?:of|de|is|est)|penalty|penalite|frais de|change fee|extra charge|reste a payer|remaining balance|balance (?:of|is|due)|solde|amount due|montant|total due|refund(?:ed)?|rembours[a-z]{{1,6}}|voucher|avoir)\b[^.!?]{{0,60}}?{_AMOUNT}"
-    rf"|{_AMOUNT}[^.!?]{{0,40}}?\b(?:supplement|surcharge|fare difference|difference|penalty|penalite|de frais|change fee|extra|due|refund(?:ed)?|rembours[a-z]{{1,6}}|preleve[a-z]{{0,2}}|debite[a-z]{{0,2}}|charged|paid|payee?s?|on your card|sur votre carte|from your account|credited)\b"
-    rf"|(?:you|vous)(?:'ll| will| would| must| need to| have to| still| devrez| devez| avez)? (?:owe|pay|paid|payez|payerez|paierez|paye|payer|regler|regle|devez|be charged|be refunded|been charged|been refunded) {_FEW}{_AMOUNT}"
-    rf"|(?:card|account|carte|compte) (?:that |which )?(?:we have |you used |is |est )?(?:on file|on record|ending|enregistree?|terminant|finissant|se terminant)(?! for)\b"
-    rf"|(?:charged?|debited?|debiter|debitee?|prelever|preleve|crediter?|credited?|refund(?:ed)?) (?:to |on |sur |from )?(?:your|the|votre|la) (?:[a-z]{{1,12}} )?(?:card|account|carte|compte|payment|paiement)"
-    rf"|{_YOUR} {_FEW}(?:payment|paiement|reglement|refund|remboursement|invoice|facture|balance|transfer|deposit|acompte)s?\b (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:is|are|was|were|has|have|will|went|of|for|est|a ete|sera|a bien|de|d'un|arrived|failed|did)\b"
-    rf"|(?:i|we|nous|we've|i've|j'ai) (?:have |just |avons |bien |now )*(?:received?|recu|got|processed|refunded|rembourse|issued|emis|took|taken|encaisse|charged|debite|preleve|transferred|initiated) (?:your|the|votre|vos|le|la|you|vous|a|un) {_FEW}?(?:payment|paiement|reglement|refund|remboursement|transfer|virement|{_AMOUNT}|card|carte)"
-    rf"|(?:payment|transfer|refund|paiement|virement|remboursement) (?:has been|was|is|a ete|est|a bien ete) (?:being )?(?:[a-z]{{2,12}}ed|made|done|sent|processing|complete|successful|effectuee?|recue?|acceptee?|refusee?|emise?|en cours)\b"
-    rf"|(?:i|we) (?:will|'ll|can|would|am going to)?(?: now)? ?(?:transfer|be transferring|refund|charge|debit) (?:you )?{_AMOUNT}|transfer(?:ring)? {_AMOUNT}"
-    rf"|(?:shall|should|may|can|could) (?:we|i) (?:now )?(?:charge|debit|take|bill)\b|(?:pouvons|puis|souhaitez|voulez)[- ](?:nous|je|vous)(?: que nous| que je)?(?: le| la| les)? ?(?:debit|prelev|encaiss)[a-z]{{1,5}}"
-    rf")"
-)
-_CUSTOMER_BOOKING: Final = re.compile(
-    rf"\b(?:"
-    rf"(?:move|moving|change|changing|cancel|cancell?ing|modify|reschedul[a-z]{{1,3}}|rebook[a-z]{{0,3}}|postpone|bring forward|switch|shift|swap|upgrade|downgrade|confirm|check|find|see|look up|look at|fix|correct|add|update|extend|retrieve|access|locate|split|transfer|chang(?:er|ez)|modifi(?:er|ez)|annul(?:er|ez)|deplacer|decaler|reporter|avancer|repousser|confirmer|verifier|retrouver|voir|consulter|ajouter|corriger|echanger)"
-    rf" (?:[a-z'-]{{1,15}} ){{0,3}}?{_MY} {_FEW}{_THING}"
-    rf"|{_MY} {_FEW}(?:booking|reservation|itinerary|confirmation|ticket|dossier|billet)s? ?(?:number|reference|ref|code|no|num|numero|#|n)?\b"
-    rf"|(?:booking|reservation|confirmation|ticket|locator|dossier|billet) (?:number|reference|ref|code|numero|no|n)\b[ :#]{{0,3}}(?:is|est|c'est)?[ :#]{{0,2}}[a-z0-9]{{0,20}}[0-9]"
-    rf"|(?:i|we|i've|we've|j'ai|nous avons|on a)(?: have| had| just| already| deja)? (?:booked|rebooked|reserved|bought|purchased|reserve|achete|booke)\b"
-    rf"|(?:i'm|i am|we are|we're|je suis|nous sommes) (?:booked|confirmed|reserved|rebooked|inscrite?s?|enregistree?s?) (?:on|in|for|to|sur|pour|dans)\b"
-    rf"|(?:book|reserve|rent) (?:me |us )?(?:a|an|the|this|that|it|one|two|[0-9])\b|(?:rebook|book) (?:me|us)\b"
-    rf"|(?:reserver|louer) (?:une?|le|la|ce|cette|deux|[0-9])\b"
-    rf"|{_MY} {_FEW}(?:flight|seat|vol|siege|departure|trip|voyage|return|retour) (?:[a-z0-9-]{{1,15}} ){{0,4}}(?:to|from|on|for|vers|pour|du|de|le) "
-    rf")"
-)
-_CUSTOMER_PAYMENT: Final = re.compile(
-    rf"\b(?:"
-    rf"{_MY} {_FEW}(?:payment|refund|invoice|receipt|bill|deposit|balance|voucher|paiement|remboursement|facture|recu|acompte|solde|virement|avoir)s?\b"
-    rf"|(?:i|we|i've|we've)(?: have| had| just| already| only)? paid\b(?! attention)|(?:j'ai|nous avons|on a)(?: deja| bien| juste)? (?:paye|regle|vire|verse)\b"
-    rf"|(?:charged|billed|debited|refunded|refund|reimburse|reimbursed|overcharged) (?:me|us|my|our|twice|back)\b|(?:was|were|been|being|got|get) (?:double |over)?(?:charged|billed|debited|refunded|reimbursed|overcharged)\b"
-    rf"|(?:want|need|like|demand|request|expect|waiting for|waiting on|get|give me|owe me) (?:[a-z]{{1,12}} ){{0,2}}?(?:refund|money back|compensation)\b|my money\b|owes? me\b"
-    rf"|(?:m'avez|m'a|m'ont|ete)(?: bien)?(?: deja)? (?:debite|preleve|facture|rembourse)[a-z]{{0,2}}\b|(?:me|nous) rembours[a-z]{{1,3}}\b|etre rembourse|mon argent\b|ma carte\b|my (?:credit |debit |bank )?card\b"
-    rf"|(?:use|charge|debit|utilise[rz]?|debite[rz]?|preleve[rz]?) (?:my|the|ma|la) {_FEW}(?:card|account|carte|compte)\b"
-    rf"|(?:did|have) you (?:get|got|receive|received) {_FEW}(?:payment|money|transfer)|avez[- ]vous (?:bien )?recu {_FEW}(?:paiement|virement|reglement)"
-    rf"|(?:transfer|send|pay|virer|verser|envoyer) (?:[a-z]{{1,12}} ){{0,2}}{_AMOUNT}|(?:make|faire) (?:a|un|another) (?:payment|transfer|paiement|virement)"
-    rf"|{_AMOUNT} (?:[a-z]{{1,12}} ){{0,4}}(?:charge|payment|debit|refund|prelevement|paiement)"
-    rf")"
+_FAIT: Final = r"reservee?s?|confirmee?s?|modifiee?s?|changee?s?|annulee?s?|deplacee?s?|decalee?s?|reportee?s?|enregistree?s?|emise?s?|creee?s?|faite?s?|attribuee?s?"
+_DUE: Final = (
+    r"supplements?|surcharge|difference|penalty|penalites?|frais|fees?|extra|due|owing|balance|solde|amount|montant|reste a payer|refund(?:ed)?"
+    r"|rembours[a-z]{1,6}|vouchers?|avoir|charged?|paid|payee?s?|payer|pay|owe|preleve[a-z]{0,2}|prelevement|debite[a-z]{0,2}|debited|credited|credite[a-z]{0,2}|invoiced?|facture[a-z]{0,2}|deposit|acompte"
 )
 
-# Words without which none of the patterns above can match: one cheap question spares most texts the rest.
-_STEMS: Final = re.compile(
-    r"book|reserv|flight|vols?\b|ticket|billet|seat|siege|place|trip|voyage|itin|stay|sejour|room|chambre|table|appoint|rendez|connect|corresp|gage|order|command|travel|depart|return|retour|\baller\b|\bcars?\b|\bride|visit|\bcab|vehicle|rental|passenger"
-    r"|pay|paid|paie|regl|refund|rembours|invoice|facture|receipt|recu\b|bill|deposit|acompte|balance|solde|voucher|avoir|vire|vers|charg|debit|prelev|money|argent|card|carte|compte|account|owe|suppl|fee\b|frais|penalt|differen|amount|montant|due\b|transfer|econom|business|moved you|put|vous ai|eur|pound|dollar|dossier|confirm|locator|compensation"
+_STAFF_PAYMENT: Final = (
+    _rule(  # there is a 58 euro supplement; 58 euros have been charged
+        "supplement supplements surcharge difference penalty penalite penalites frais fee fees extra due owing balance solde amount montant "
+        "reste refund refunded remboursement rembourser rembourse rembourses rembourserons voucher vouchers avoir charge charged paid paye payee payer pay owe preleve "
+        "prelevee prelevement debite debites debited credited credite invoice invoiced facture facturee facturer deposit acompte",
+        rf"(?:{_DUE})\b[^.!?]{{0,60}}?{_AMOUNT}|{_AMOUNT}[^.!?]{{0,40}}?\b(?:{_DUE})\b",
+        needs_digit=True,
+    ),
+    _rule(  # you have 240 euros in your account; transfer 240 euros
+        "have avez has account accounts card compte carte savings checking transfer transferring send sending virement virer verser",
+        rf"(?:you have|vous avez|{_YOUR} (?:[a-z]{{1,12}} ){{0,2}}has) {_AMOUNT}"
+        rf"|(?:transfer|transferring|send|sending|virement|virer|verser)(?: (?:of|de|you|vous|him|her|them))? {_AMOUNT}"
+        rf"|{_AMOUNT}[^.!?]{{0,40}}\b(?:accounts?|card|compte|carte|savings|checking)\b|(?:account|compte|savings|checking)\b[^.!?]{{0,40}}{_AMOUNT}",
+        needs_digit=True,
+    ),
+    _rule(  # the card on file
+        "file record ending enregistree enregistre terminant finissant",
+        r"(?:card|account|carte|compte)s? (?:that |which )?(?:we have |you used |you have |is |est |bancaire |de credit ){0,2}(?:on file|on record|ending|enregistree?|terminant|finissant|se terminant|se finissant)\b",
+    ),
+    _rule(
+        "charge charged debit debited debiter debitee debite prelever preleve crediter credited refund refunded bill billed",
+        r"(?:charged?|debited?|debiter|debitee?|prelever|preleve|crediter?|credited?|refund(?:ed)?|billed?) (?:to |on |sur |from )?(?:your|the|votre|la|le) (?:[a-z]{1,12} )?(?:card|account|carte|compte|payment|paiement)"
+        r"|(?:shall|should|may|can|could) (?:we|i) (?:now )?(?:charge|debit|bill)\b",
+    ),
+    _rule(
+        "debitions debiter preleve prelevions prelever encaisser encaissions debite",
+        r"(?:pouvons|puis|souhaitez|voulez|dois|devons)[- ](?:nous|je|vous)(?: que nous| que je)?(?: le| la| les)? ?(?:debit|prelev|encaiss)[a-z]{1,5}",
+    ),
+    _rule(  # your payment has arrived
+        _YOURS,
+        rf"{_YOUR} {_FEW}(?:payment|paiement|reglement|refund|remboursement|invoice|facture|balance|transfer|virement|deposit|acompte)s?\b (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:is|are|was|were|has|have|will|went|of|for|est|a ete|sera|a bien|de|d'un|arrived|failed|did)\b",
+    ),
+    _rule(  # we have received the payment; the refund was sent
+        "payment paiement reglement refund remboursement transfer virement payments refunds",
+        r"(?:received?|recu|got|processed|refunded|rembourse|issued|emis|took|taken|encaisse|initiated|effectue) (?:your|the|a|votre|vos|le|un) (?:[a-z'-]{1,15} ){0,2}?(?:payment|paiement|reglement|refund|remboursement|transfer|virement)"
+        r"|(?:payment|transfer|refund|paiement|virement|remboursement) (?:has been|was|is|a ete|est|a bien ete) (?:being |now |successfully |bien )?(?:received|made|done|sent|processed|processing|complete|completed|initiated|issued|successful|declined|refused|accepted|effectuee?|recue?|acceptee?|refusee?|emise?|en cours)\b",
+    ),
+)
+
+_STAFF_BOOKING: Final = (
+    _rule(  # your flight is now on Tuesday; votre vol part a 14h05; your flight to Toronto
+        _YOURS,
+        rf"{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,5}}(?:is|are|was|were|has|had|leaves?|departs?|lands?|arrives?|includes?|shows?|est|sont|etait|a ete|ont ete|sera|part|partira|arrive|comprend|comporte)\b(?! (?:a |your |the )?(?:question|needed|required|necessary|safe|there|it|that|this))"
+        rf"|{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:{_WHEN})\b"
+        rf"|{_YOUR} {_FEW}(?:flight|vol|trip|voyage|billet|ticket) (?:to|from|pour|vers|a destination de) [a-z]",
+    ),
+    _rule(  # you are in economy class; vous etes sur le vol
+        "you vous",
+        rf"(?:you|vous)(?: are|'re| were| have been|'ve been| will be|'ll be| etes| avez ete| serez| voyagez| travel| fly) {_FEW}(?:(?:re)?booked|confirmed|moved|seated|reserved|scheduled|checked in|on standby|{_FAIT}|inscrite?s?|assise?s?|placee?s?|economy|business|economique|eco|premiere|affaires|row|rang|seat|siege|(?:on|in|sur|dans) (?:the |le |la )?(?:flight|vol|cabin|classe|cabine))\b"
+        rf"|(?:you|vous) (?:have|avez|had|aviez) (?:a |an |one |two |[0-9] |une? |deux )?{_FEW}(?:booking|reservation|flight|vol|seat|ticket|billet|place)s? (?:on|for|to|at|from|in|le|pour|vers|au|a|dans|under|with)\b"
+        r"|(?:booked|moved|confirmed|put|moving|booking|putting) you (?:on|onto|to|in|into|for|from)\b|vous ai (?:mise?|place|reserve|change|inscrite?|deplacee?)\b",
+    ),
+    _rule(  # I have moved you, I can see your booking
+        "i we ve je j nous on",
+        rf"(?<!may )(?<!can )(?<!could )(?:i|we|je|nous) (?:can )?(?:see|vois|voyons|found|located|have|ai trouve|avons trouve) (?:here )?(?:that |que )?{_YOUR} {_THING}"
+        rf"|(?:i|we|i've|we've|i have|we have)(?: have)?(?: just| now| already| successfully)? (?:{_DONE}|shifted) (?:you|your|the|it|that|a|an|them)\b"
+        rf"|(?:j'ai|nous avons|on a)(?: bien| deja)? (?:modifie|annule|deplace|decale|reporte|confirme|change|reserve|attribue) (?:vous|votre|vos|le|la|une?)\b"
+        rf"|(?:i'll|i will|i am|i'm|je vais|nous allons) (?:book|rebook|reserve|rent|move|chang|reserver|deplacer|modifier)(?:ing)? [^?]{{0,60}}?\b(?:{_WHEN})\b",
+    ),
+    _rule(  # the tickets are reserved, it has been booked
+        "is are been was were est a ete ont s",
+        rf"(?:reservation|booking|flight|tickets?|seats?|appointment|visit|table|car|ride|rooms?|hotel|cab|taxi|movie|it|that|they)(?: is| are|'s| has been|'s been| have been| was| were) (?:now |all |successfully |already )?(?:{_DONE}|created|completed|made|on (?:its|the) way)\b"
+        rf"|(?:booking|reservation|confirmation|ticket) (?:number|reference|code) is\b|numero de (?:reservation|billet|dossier) est\b"
+        rf"|(?:reservation|vol|billet|place|siege|depart|chambre)s? (?:est|sont|a|ont)(?: bien| desormais| maintenant)?(?: ete)? (?:{_FAIT})\b",
+    ),
+    _rule(  # please confirm: two tickets to Lyon on Tuesday
+        "confirm confirming confirmer confirmez verify verifier verifiez recapitulatif recapitulons",
+        rf"(?:confirm|verify|verifi|recapitul)[^?]{{0,40}}\b(?:book|reserve|rent|purchase|buy|booking|reservation|rental|stay|pickup|tickets?|rooms?|tables?|rides?|cab|visit|flight|appointment|vol|billet|chambre|reserver)\b[^?]{{0,80}}?(?:{_WHEN}|for [0-9])\b",
+        needs_digit=True,
+    ),
+)
+
+_CUSTOMER_PAYMENT: Final = (
+    _rule(
+        _MINE,
+        rf"{_MY} {_FEW}(?:payment|refund|invoice|receipt|bill|deposit|balance|voucher|paiement|remboursement|facture|recu|acompte|solde|virement|avoir)s?\b"
+        r"|my money\b|mon argent\b|(?:with |on |use |charge |debit |to |from )my (?:credit |debit |bank )?card\b|(?:avec |sur |utilise[rz]? |debite[rz]? )ma carte\b",
+    ),
+    _rule(
+        "paid paye regle vire verse",
+        r"(?:i|we|i've|we've)(?: have| had| just| already| only)? paid\b(?! attention)|(?:j'ai|nous avons|on a)(?: deja| bien| juste)? (?:paye|regle|vire|verse)\b",
+    ),
+    _rule(
+        "charge charged billed debited refunded refund reimburse reimbursed overcharged",
+        r"(?:charged|billed|debited|refunded|refund|reimbursed?|overcharged) (?:me|us|my|our|twice|back)\b|(?:was|were|been|being|got|get) (?:double |over)?(?:charged|billed|debited|refunded|reimbursed|overcharged)\b|(?:charge|debit) the card\b",
+    ),
+    _rule(
+        "refund money compensation owe owes",
+        r"(?:want|need|like|demand|request|expect|waiting for|waiting on|get|give me|owe me) (?:[a-z]{1,12} ){0,2}?(?:refund|money back|compensation)\b|owes? me\b",
+    ),
+    _rule(
+        "debite debitee preleve facture rembourse rembourser remboursez rembourses remboursee",
+        r"(?:m'avez|m'a|m'ont|ete)(?: bien)?(?: deja)? (?:debite|preleve|facture|rembourse)[a-z]{0,2}\b|(?:me|nous) rembourse[a-z]{0,2}\b|etre rembourse",
+    ),
+    _rule(
+        "payment money transfer paiement virement reglement",
+        rf"(?:did|have) you (?:get|got|receive|received) {_FEW}(?:payment|money|transfer)|avez[- ]vous (?:bien )?recu {_FEW}(?:paiement|virement|reglement)"
+        r"|(?:make|faire) (?:a|un|another) (?:payment|transfer|paiement|virement)\b",
+    ),
+    _rule(
+        "transfer send pay virer verser charge payment debit refund prelevement paiement",
+        rf"(?:transfer|send|pay|virer|verser) (?:[a-z]{{1,12}} ){{0,2}}{_AMOUNT}|{_AMOUNT} (?:[a-z]{{1,12}} ){{0,4}}(?:charge|payment|debit|refund|prelevement|paiement)",
+        needs_digit=True,
+    ),
+)
+
+_CUSTOMER_BOOKING: Final = (
+    _rule(  # move my flight; my flight has to be changed; my booking number
+        _MINE,
+        rf"(?:mov|chang|cancel|modif|reschedul|rebook|postpon|bring|switch|shift|swap|upgrad|downgrad|confirm|check|find|see|look|fix|correct|add|updat|extend|retriev|access|locat|split|annul|deplac|decal|report|avanc|repouss|verifi|retrouv|voir|consult|ajout|corrig|echang)[a-z]{{0,5}} (?:[a-z'-]{{1,15}} ){{0,3}}?{_MY} {_FEW}{_THING}\b"
+        rf"|(?:what time|when|which|a quelle heure|quand|quel|quelle) (?:[a-z'-]{{1,15}} ){{0,3}}?{_MY} {_FEW}{_THING}\b"
+        rf"|{_MY} {_FEW}(?:booking|reservation|itinerary|confirmation|ticket|dossier|billet)s? ?(?:number|reference|ref|code|no|num|numero|#|n)?\b"
+        rf"|{_MY} {_FEW}{_THING}\b[^.!?]{{0,60}}?\b(?:changed|moved|modified|rebooked|postponed|upgraded|changee?s?|deplacee?s?|modifiee?s?|reportee?s?|decalee?s?|(?:to be|get|have|have it|it) cancell?ed|etre annulee?s?)\b",
+    ),
+    _rule(
+        "booking reservation confirmation ticket locator dossier billet",
+        r"(?:booking|reservation|confirmation|ticket|locator|dossier|billet) (?:number|reference|ref|code|numero|no|n)\b[ :#]{0,3}(?:is|est|c'est)?[ :#]{0,2}[a-z0-9]{0,20}[0-9]",
+        needs_digit=True,
+    ),
+    _rule(
+        "booked rebooked reserved bought purchased reserve achete confirmed inscrit inscrits enregistre",
+        r"(?:i|we|i've|we've|j'ai|nous avons|on a)(?: have| had| just| already| deja)? (?:booked|rebooked|reserved|bought|purchased|reserve|achete)\b"
+        r"|(?:i'm|i am|we are|we're|je suis|nous sommes) (?:booked|confirmed|reserved|rebooked|inscrite?s?|enregistree?s?) (?:on|in|for|to|sur|pour|dans)\b",
+    ),
+    _rule(
+        "book reserve rent rebook reserver louer",
+        r"(?:book|reserve|rent) (?:me |us )?(?:a|an|the|this|that|it|one|two|[0-9])\b|(?:rebook|book) (?:me|us)\b|(?:reserver|louer) (?:une?|le|la|ce|cette|deux|[0-9])\b",
+    ),
 )
 
 
@@ -123,15 +211,13 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
         by_staff: whether an agent wrote it; then only details count (see above).
     """
     plain = _plain(text[:_LONGEST])
-    references = _references(plain, formats) if formats else ()
-    if not _STEMS.search(plain):
-        return Noticed("booking", references) if references else _NOTHING
-    is_payment, is_booking = (
-        (_STAFF_PAYMENT, _STAFF_BOOKING) if by_staff else (_CUSTOMER_PAYMENT, _CUSTOMER_BOOKING)
-    )
-    if is_payment.search(plain):
+    words = frozenset(plain.translate(_WORDS_ONLY).split())
+    has_digit = _DIGIT.search(plain) is not None
+    references = _references(plain, formats, by_staff) if formats and has_digit else ()
+    payment, booking = (_STAFF_PAYMENT, _STAFF_BOOKING) if by_staff else (_CUSTOMER_PAYMENT, _CUSTOMER_BOOKING)
+    if _speaks_of(payment, plain, words, has_digit):
         return Noticed("payment", references)
-    if references or is_booking.search(plain):
+    if references or _speaks_of(booking, plain, words, has_digit):
         return Noticed("booking", references)
     return _NOTHING
 
@@ -139,10 +225,22 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
 def reference_matches(reference: str, formats: tuple[str, ...]) -> bool:
     """Whether `reference`, in any case and with blanks around it, is one of the site's."""
     plain = _plain(reference[:_LONGEST]).strip()
-    return _references(plain, formats) == (plain.upper(),)
+    return _references(plain, formats, True) == (plain.upper(),)
+
+
+def _speaks_of(rules: tuple[_Rule, ...], plain: str, words: frozenset[str], has_digit: bool) -> bool:
+    for rule in rules:
+        if (has_digit or not rule.needs_digit) and not words.isdisjoint(rule.words) and rule.pattern.search(plain):
+            return True
+    return False
+
+
+_DIGIT: Final = re.compile("[0-9]")
+_WORDS_ONLY: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
 def _plain(text: str) -> str:
+    """Lower-case ASCII: accents gone, currency signs as words."""
     if not text.isascii():
         text = text.replace("€", " euro ").replace("£", " pound ").replace("’", "'")
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
@@ -154,9 +252,15 @@ def _plain(text: str) -> str:
 # --- references
 
 _MASK: Final = {"X": "[a-z0-9]", "A": "[a-z]", "9": "[0-9]"}
-_UNIT: Final = re.compile(r"[0-9]+(?:eur|euro|euros|usd|gbp|kg|km|lb|lbs|min|mins|am|pm|th|nd|rd|st|h[0-9]{2}m?n?|hrs?|days?|jours?|mm|cm|mb|gb)|(?:eur|usd|gbp)[0-9]+")
+_UNIT: Final = re.compile(
+    r"[0-9]+(?:eur|euro|euros|usd|gbp|kg|km|lb|lbs|min|mins|am|pm|th|nd|rd|st|h[0-9]{2}m?n?|hrs?|days?|jours?|mm|cm|mb|gb)|(?:eur|usd|gbp)[0-9]+"
+)
 _FLIGHT: Final = re.compile(r"(?:[a-z]{2}|[a-z][0-9]|[0-9][a-z])[0-9]{1,4}[a-z]?")
 _NAMES_A_FLIGHT: Final = re.compile(r"\b(?:flights?|vols?|flt)(?: (?:number|no|n|numero|num))?[ .:#]{0,3}$")
+
+_NAMES_A_BOOKING: Final = re.compile(
+    r"\b(?:book|reserv|ref|code|number|numero|pnr|dossier|confirm|conf|locator|record|billet|ticket)"
+)
 
 
 @lru_cache(maxsize=256)
@@ -166,7 +270,7 @@ def _compiled(formats: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(masks)})(?![a-z0-9])" if masks else r"(?!)")
 
 
-def _references(plain: str, formats: tuple[str, ...]) -> tuple[str, ...]:
+def _references(plain: str, formats: tuple[str, ...], by_staff: bool) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for match in _compiled(formats).finditer(plain):
         token = match[0]
@@ -176,10 +280,18 @@ def _references(plain: str, formats: tuple[str, ...]) -> tuple[str, ...]:
             continue
         if _UNIT.fullmatch(token):
             continue
-        if _FLIGHT.fullmatch(token) and _NAMES_A_FLIGHT.search(plain[max(0, match.start() - 24) : match.start()]):
+        if _FLIGHT.fullmatch(token) and _is_flight(plain[max(0, match.start() - 40) : match.start()], by_staff):
             continue
         found[token.upper()] = None
     return tuple(found)
+
+
+def _is_flight(before: str, by_staff: bool) -> bool:
+    """Whether a token like KL0691 names a flight. An agent's counts as a reference unless called a flight: what
+    leaves is judged more strictly than what comes in."""
+    if _NAMES_A_FLIGHT.search(before):
+        return True
+    return not by_staff and not _NAMES_A_BOOKING.search(before)
 
 
 def _is_numeric_mask(length: int, formats: tuple[str, ...]) -> bool:

@@ -101,11 +101,13 @@ def _find(plain: str, base: int, tail: str) -> list[tuple[int, int, str, str]]:
     """Secrets in `plain` in order: start, end, kind, mark. `base`: where the message begins, after `tail`."""
     joint = base - 1
     spots: list[tuple[int, int, str, str]] = []
-    for account in accounts.find_accounts(plain):
+    digits = len(_DIGIT.findall(plain))
+    for account in accounts.find_accounts(plain) if digits >= accounts.FEWEST_DIGITS else ():
         spots.append((account.start, account.end, "iban", IBAN_MARK.format(account.country, account.last_four)))
         plain = masked(plain, account.start, account.end)
     ends: list[tuple[int, int]] = []
-    for card in cards.find_cards(plain, joint):
+    # Look-alike letters may stand for some of a card's digits.
+    for card in cards.find_cards(plain, joint) if digits >= cards.REAL_DIGITS else ():
         spots.append((card.start, card.end, "card", CARD_MARK.format(card.last_four)))
         ends.append((card.end, card.code_length))
     for start, end, _, _ in spots:

@@ -40,7 +40,7 @@ _SHORT_MAESTRO: Final = frozenset({"5018", "5020", "5038", "5893", "6304", "6759
 # Letters taken for digits, when most of the number is digits.
 _LOOK_ALIKE: Final = str.maketrans("oil|", "0111")
 _HAS_LOOK_ALIKE: Final = re.compile(r"[oil|][0-9oil|]|[0-9][oil|]")
-_REAL_DIGITS: Final = 8
+REAL_DIGITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,11 @@ def find_cards(plain: str, joint: int = -1) -> list[Card]:
     if not found and _HAS_LOOK_ALIKE.search(plain):
         swapped = plain.translate(_LOOK_ALIKE)
         for chain in _chains(swapped, joint):
-            for card in _cards_in(swapped, chain, joint, embossed_only=True):
-                if sum("0" <= c <= "9" for c in plain[card.start : card.end]) >= _REAL_DIGITS:
-                    found.append(card)
+            found += (
+                card
+                for card in _cards_in(swapped, chain, joint, embossed_only=True)
+                if sum("0" <= c <= "9" for c in plain[card.start : card.end]) >= REAL_DIGITS
+            )
     return found
 
 

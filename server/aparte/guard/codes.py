@@ -17,30 +17,54 @@ NAMES: Final = (
     r"|(?:[34]|three|four)[ -](?:last |final )?(?:digits?|numbers?|figures?) (?:code )?(?:on|at|from) (?:the |its )?(?:back|reverse|front)"
     r"|(?:[34]|trois|quatre)(?: derniers?)?(?: petits?)? chiffres (?:qui sont |situes? |inscrits? )?(?:au dos|au verso|derriere|de derriere)"
 )
+# One of these is part of every name: cheap to look for before the names themselves.
+_HINTS: Final = (
+    "cv",
+    "c v",
+    "c.v",
+    "code",
+    "crypto",
+    "csc",
+    "cid",
+    "pin",
+    "card ",
+    "digit",
+    "number",
+    "figure",
+    "chiffre",
+    "value",
+)
 _NAME: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES})(?![a-z])")
 
+
+def _words(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # What may stand between a name and its code. Any other word means that the number is about something else.
-_BETWEEN: Final = frozenset(
+_BETWEEN: Final = _words(
     "is are it its it's s the my our your this that a an of on for to and code number value digits digit numbers card "
     "credit debit visa mastercard amex back reverse front side be would being namely here "
     "est sont c'est cest c le la les l ma mon mes notre votre ce cet cette un une de du des d au a dos verso et pour numero "
-    "n no nr num carte bancaire bleue cb bleu voici suivant chiffres chiffre visuel securite qui suit donc".split()
+    "n no nr num carte bancaire bleue cb bleu voici suivant chiffres chiffre visuel securite qui suit donc"
 )
-_BACK: Final = frozenset(
-    "is are was it's the my as for s c'est est le la les mon ma comme pour sont ce code number un".split()
-)
+_BACK: Final = _words("is are was it's the my as for s c'est est le la les mon ma comme pour sont ce code number un")
 # What may stand between a card number and the code behind it.
-_BEHIND_CARD: Final = _BETWEEN | frozenset(
+_BEHIND_CARD: Final = _BETWEEN | _words(
     "exp expiry expires expire expiring expiration valid validity thru through until till date end ends month year "
-    "expirant validite valable jusqu jusqu'a jusqu'au fin annee mois then with avec puis sec secu security crypto".split()
+    "expirant validite valable jusqu jusqu'a jusqu'au fin annee mois then with avec puis sec secu security crypto"
 )
-_MONEY: Final = re.compile(r"\s{0,2}(?:[€$£%]|eur\b|euros?\b|dollars?\b|pounds?\b|livres?\b|usd\b|gbp\b|chf\b|[.,:][0-9])")
+_MONEY: Final = re.compile(
+    r"\s{0,2}(?:[€$£%]|eur\b|euros?\b|dollars?\b|pounds?\b|livres?\b|usd\b|gbp\b|chf\b|[.,:][0-9])"
+)
 
 _WINDOW: Final = 64  # characters looked at on either side
 _WORD: Final = re.compile(r"[^\W\d_](?:['’]?[^\W\d_])*")
 _GAP: Final = re.compile(r"[^0-9\ue000]{0,40}")
 _SPELT: Final = re.compile(r"[0-9](?:[ ._\-/*]{1,3}[0-9]){2,3}(?![0-9])")
-_EXPIRY: Final = re.compile(r"(?:0?[1-9]|1[0-2])(?:\s?[/.\-]\s?| )(?:20)?[0-9]{2}(?![0-9])|(?:0[1-9]|1[0-2])(?:20)?[2-4][0-9](?![0-9])")
+_EXPIRY: Final = re.compile(
+    r"(?:0?[1-9]|1[0-2])(?:\s?[/.\-]\s?| )(?:20)?[0-9]{2}(?![0-9])|(?:0[1-9]|1[0-2])(?:20)?[2-4][0-9](?![0-9])"
+)
 _COUNT: Final = re.compile(r"[34] (?:digits?|chiffres|numbers)(?![a-z])")
 _NUMBER: Final = re.compile(r"[0-9]+")
 _IN_FRONT: Final = re.compile(r"(?<![0-9.,:/-])([0-9]{3,4})([^0-9\ue000]{1,20})$")
@@ -52,7 +76,7 @@ def find_codes(plain: str, cards: list[tuple[int, int]]) -> list[tuple[int, int]
     Args: cards: of each card number where it ends, and how many digits its code has.
     """
     found = [spot for end, length in cards if (spot := _code_behind(plain, end, _BEHIND_CARD, (length,)))]
-    for name in _NAME.finditer(plain):
+    for name in _NAME.finditer(plain) if any(hint in plain for hint in _HINTS) else ():
         spot = _code_behind(plain, name.end(), _BETWEEN, (3, 4)) or _code_in_front(plain, name.start())
         if spot:
             found.append(spot)

@@ -11,12 +11,12 @@ from collections.abc import Collection
 from typing import Final
 
 from aparte.guard.codes import NAMES
-from aparte.guard.reading import read
+from aparte.guard.reading import read, visible
 
 _LONGEST: Final = 8000  # characters looked at; a message has 4,000 at most
 
 _SENTENCE: Final = re.compile(r"[^.!?;\n]{1,600}[.!?;\n]?")
-_PASSWORD: Final = r"pass ?(?:word|code|phrase)s?|mots? de passe|mdp|(?:full|whole|complete|entire) card (?:number|details)|numeros? complets? de (?:votre |la |ta )?carte"
+_PASS: Final = r"pass ?(?:word|code|phrase)s?|mots? de passe|mdp|(?:full|whole|complete|entire) card (?:number|details)|numeros? complets? de (?:votre |la |ta )?carte"
 _CHECK_CODE: Final = (
     r"(?:[468]|four|six|eight|quatre|huit)[- ](?:digit|figure)s? (?:code|number)|code a (?:[468]|quatre|six|huit) chiffres"
     r"|(?:one[- ]time|check|confirmation|login|log-in|sms|e-?mail(?:ed)?|texted) (?:code|passcode|password)|otp"
@@ -25,12 +25,12 @@ _CHECK_CODE: Final = (
     r"|code (?:de controle|de confirmation|de connexion)"
 )
 # A code that the customer is asked to say. Typing it where the check asks for it is what it is for.
-_SECRET: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES}|{_PASSWORD})(?![a-z])")
+_SECRET: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES}|{_PASS})(?![a-z])")
 _CODE: Final = re.compile(rf"(?<![a-z0-9])(?:{_CHECK_CODE}|(?:the|that|your|this|le|ce|votre|ton) code)(?![a-z])")
 
 _TELL: Final = (
     r"tell|give|giving|send (?:me|us|it|your|over)|say|share|read|repeat|forward|dictate|reply with|respond with|answer with|text me|message me"
-    r"|what(?:'s| is| was| are| were|s)|have|need|provide|supply|quote|let me know|confirm"
+    r"|what(?:'s| is| was| are| were|s)|(?:may|can|could|might) (?:i|we) (?:please )?(?:have|get|see|ask for)|let (?:me|us) have|do you have (?:the|your|a)|(?:i|we|we'll|i'll|i'd|we'd)(?: will| would| do| also| just| still)? (?:need|require|want|like)|provide|supply|quote|let me know|confirm"
     r"|quels? (?:est|etait|sont)|quelle est|c'est quoi|donne[rz]?|donnez|envoye[rz]?[- ](?:moi|nous|le|votre)|m'envoyer|nous envoyer|dire|dites|dis|lire|lisez|lis|lu|repete[rz]?"
     r"|communiqu\w{1,4}|transmet\w{1,4}|transmission|indiqu\w{1,4}|fourni\w{1,4}|partage[rz]?|precise[rz]?|besoin|faut|faudra\w{0,3}|recopie[rz]?|confirme[rz]?|rappele[rz]?|me renvoyer"
 )
@@ -47,7 +47,12 @@ _BESIDE_THE_POINT: Final = re.compile(
     r"|n'[a-z]{2,20}|ne (?:\w{1,20} ){1,3}(?:jamais|pas|plus|rien)|aucun\w{0,2}"
     r"|reset\w{0,4}|resetting|change|changed|changing|forgot|forgotten|lost|reinitialis\w{1,5}|changer|change[rz]|oubli\w{1,3}|perdu\w{0,2})(?![a-z])"
 )
-_SOLICITS_NEGATIVELY: Final = re.compile(r"(?<![a-z])(?:why (?:don't|not)|can't you|couldn't you|won't you|don't (?:forget|hesitate)|n'oubliez pas|n'hesitez pas|pourquoi (?:ne )?pas|il ne (?:me |nous )?manque)(?![a-z])")
+_SOLICITS_NEGATIVELY: Final = re.compile(
+    r"(?<![a-z])(?:why (?:don't|not)|can't you|couldn't you|won't you|don't (?:forget|hesitate)|n'oubliez pas|n'hesitez pas|pourquoi (?:ne )?pas|il ne (?:me |nous )?manque)(?![a-z])"
+)
+_RECEIVED: Final = re.compile(
+    r"(?<![a-z])(?:(?:have|did|has) (?:you|the)|avez[- ]vous|as[- ]tu)(?![a-z])"
+)  # whether it came
 _WORDS_OF_A_BARE_QUESTION: Final = 7
 
 
@@ -77,9 +82,14 @@ def _sentence_asks(sentence: str) -> bool:
         return True
     if secret and _ASKS_TO_TYPE.search(sentence):
         return True
+    if _RECEIVED.search(sentence):
+        return False
     # "And the CVV?", "Your password please": no verb at all.
     is_bare = len(sentence.split()) <= _WORDS_OF_A_BARE_QUESTION
-    return is_bare and (sentence.rstrip().endswith("?") or re.search(r"please|pls|s'il (?:vous|te) plait|svp|stp|merci", sentence) is not None)
+    return is_bare and (
+        sentence.rstrip().endswith("?")
+        or re.search(r"please|pls|s'il (?:vous|te) plait|svp|stp|merci", sentence) is not None
+    )
 
 
 # --- links
@@ -110,7 +120,9 @@ _WITH_SCHEME: Final = re.compile(r"(?<![a-z0-9])([a-z][a-z0-9+.-]{1,14}):([/\\]{
 _WEB: Final = frozenset({"http", "https", "ws", "wss", "ftp", "ftps"})
 _RUNS: Final = frozenset({"javascript", "data", "vbscript", "file", "blob", "intent", "about"})
 _PROTOCOL_RELATIVE: Final = re.compile(r"(?<![\w:/\\.])[/\\]{2}([^\s/\\<>\"'()\[\]{}|]{3,260})")
-_BARE: Final = re.compile(r"(?<![\w.@%/\\-])((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})(?![\w-])(\.?[@:/\\?#][^\s<>\"']{0,500})?")
+_BARE: Final = re.compile(
+    r"(?<![\w.@%/\\-])((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})(?![\w-])(\.?[@:/\\?#][^\s<>\"']{0,500})?"
+)
 _MAIL: Final = re.compile(r"@((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})")
 _NUMERIC: Final = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 
@@ -125,7 +137,7 @@ def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
 
     Args: allowed_hosts: "example.org" allows that host alone, "*.example.org" what is below it too.
     """
-    plain = read(text[:_LONGEST].translate(_DOTS)).plain
+    plain = visible(text[:_LONGEST]).translate(_DOTS)
     if "." not in plain and ":" not in plain and "//" not in plain:
         return ()
     found: dict[str, None] = {}

@@ -79,7 +79,16 @@ def read(text: str) -> Reading:
         plain = _PERCENT.sub("   ", plain)
     if "[" in plain:
         plain = _MARK.sub(_broken, plain)
-    return Reading(plain.translate(_LOWER), places)
+    # str.lower would make two characters of some letters and shift the places.
+    return Reading(plain.lower() if plain.isascii() else plain.translate(_LOWER), places)
+
+
+def visible(text: str) -> str:
+    """`text` in lower case and compatibility form, without what is invisible. Accents stay: they make another host."""
+    if text.isascii():
+        return text.lower()
+    kept = "".join(c for c in text if c.isascii() or (c not in _BLANKS and unicodedata.category(c) != "Cf"))
+    return unicodedata.normalize("NFKC", kept).lower()
 
 
 def masked(plain: str, start: int, end: int) -> str:
