@@ -1,0 +1,117 @@
+/**
+ * Where the person writes. Secrets are stopped here, before anything leaves the page.
+ *
+ * @module
+ */
+import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static/shared/preact.js';
+import { findSecrets } from './guard.js';
+import { Icon } from './icons.js';
+
+/** Code points in one message; the server holds to the same. */
+export const MESSAGE_CHARS = 4_000;
+const NEAR = 400;
+
+/** @param {import('./view.js').Props & {draft: string, setDraft: (text: string) => void}} props */
+export function Composer({ state, talk, words, isOpen, phone, draft, setDraft }) {
+  const box = useRef(/** @type {HTMLTextAreaElement|null} */ (null));
+  const [name, setName] = useState('');
+  const [isStopped, setStopped] = useState(false);
+  const { view } = state;
+  const isFirst = !view && state.entries.length === 0;
+  const length = draft.length > MESSAGE_CHARS - NEAR ? [...draft].length : 0;
+  const over = length - MESSAGE_CHARS;
+  const secrets = isStopped ? findSecrets(draft, lastSaid(state)) : [];
+
+  useEffect(() => {
+    if (isOpen) box.current?.focus();
+  }, [isOpen]);
+  useLayoutEffect(() => {
+    const field = box.current;
+    if (!field || CSS.supports('field-sizing', 'content')) return;
+    field.style.height = 'auto';
+    field.style.height = `${field.scrollHeight}px`;
+  }, [draft]);
+
+  if (view?.frozen) return html`<${OnHold} words=${words} phone=${phone} />`;
+
+  const send = () => {
+    const text = draft.trim();
+    if (!text || over > 0) return;
+    if (findSecrets(draft, lastSaid(state)).length) {
+      setStopped(true);
+      box.current?.focus();
+      return;
+    }
+    setStopped(false);
+    setDraft('');
+    talk.say(text, name.trim());
+    box.current?.focus();
+  };
+  const take = () => {
+    let rest = draft;
+    for (const { start, end } of [...secrets].sort((a, b) => b.start - a.start)) rest = rest.slice(0, start) + '…' + rest.slice(end);
+    setDraft(rest);
+    setStopped(false);
+    box.current?.focus();
+  };
+  /** @param {KeyboardEvent} event */
+  const onKey = (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    send();
+  };
+  /** @param {SubmitEvent} event */
+  const onSubmit = (event) => {
+    event.preventDefault();
+    send();
+  };
+  return html`<form class="composer" onSubmit=${onSubmit}>
+    <div role="alert">
+      ${secrets.length > 0 && html`<div class="stopped" id="stopped">
+        <p><${Icon} name="shield" /><strong>${guardWords(words, secrets[0].kind)}</strong></p>
+        <p>${words.guard.way}</p>
+        <button type="button" class="quiet" onClick=${take}>${words.guard.take}</button>
+      </div>`}
+    </div>
+    ${view?.state === 'closed' && html`<p class="ended">${words.ended} ${words.reopen}</p>`}
+    ${isFirst && html`<input class="name" value=${name} maxlength="80" autocomplete="name" aria-label=${words.name} placeholder=${words.name}
+        onInput=${(/** @type {any} */ event) => setName(event.target.value)} />`}
+    <div class="field">
+      <textarea ref=${box} rows="1" value=${draft} aria-label=${words.message} placeholder=${words.write} enterkeyhint="send"
+        aria-invalid=${secrets.length > 0 || over > 0 ? 'true' : undefined} aria-describedby=${secrets.length ? 'stopped' : length ? 'count' : undefined}
+        onKeyDown=${onKey} onInput=${(/** @type {any} */ event) => (setDraft(event.target.value), talk.type())} />
+      <button class="send" aria-label=${words.send} title=${words.send} disabled=${!draft.trim() || over > 0}><${Icon} name="send" /></button>
+    </div>
+    ${length > 0 && html`<p id="count" class=${over > 0 ? 'count over' : 'count'} role="status">${over > 0 ? words.tooLong(over) : words.left(-over)}</p>`}
+  </form>`;
+}
+
+/** @param {{words: import('./view.js').Words, phone: string}} props */
+function OnHold({ words, phone }) {
+  return html`<section class="hold" role="alert">
+    <h2><${Icon} name="warn" />${words.frozen.title}</h2>
+    <p>${words.frozen.text}</p>
+    <${Call} words=${words} phone=${phone} />
+  </section>`;
+}
+
+/** The way by telephone. @param {{words: import('./view.js').Words, phone: string}} props */
+export function Call({ words, phone }) {
+  return phone && html`<a class="call" href=${'tel:' + phone.replace(/[^+\d]/g, '')}><${Icon} name="phone" />${words.call(phone)}</a>`;
+}
+
+/**
+ * @param {import('./view.js').Words} words
+ * @param {string} kind
+ */
+function guardWords(words, kind) {
+  return words.guard[kind === 'iban' || kind === 'security_code' ? kind : 'card'];
+}
+
+/** The last thing this person said: a number may have been cut in two. @param {import('./reducer.js').State} state */
+function lastSaid({ events, entries }) {
+  const waiting = entries.at(-1);
+  if (waiting) return waiting.text;
+  const said = events.findLast((event) => event.kind === 'message' && event.sender.kind === 'visitor');
+  return said?.kind === 'message' ? said.body.text : '';
+}

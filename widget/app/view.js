@@ -1,0 +1,144 @@
+/**
+ * The whole of the widget's screen: header, standing, thread, composer, and the card about privacy.
+ *
+ * @module
+ */
+import { Component, html, useEffect, useRef, useState } from '../../static/shared/preact.js';
+import { clock } from '../../static/shared/time.js';
+import { Composer } from './composer.js';
+import { Icon } from './icons.js';
+import { Thread } from './thread.js';
+
+/** @typedef {typeof import('./words.en.js').words} Words */
+/**
+ * @typedef {object} Props
+ * @property {import('./reducer.js').State} state
+ * @property {import('./talk.js').Talk} talk
+ * @property {Words} words
+ * @property {'en'|'fr'} lang
+ * @property {boolean} isFrame within a host page, not a page of its own
+ * @property {boolean} isOpen in sight
+ * @property {boolean} isLasting whether the browser keeps things for us
+ * @property {string} phone
+ * @property {(atEnd: boolean) => void} onEnd
+ * @property {() => void} onLang
+ * @property {() => void} onClose
+ */
+
+/** @extends {Component<Props, {isBroken: boolean}>} */
+export class App extends Component {
+  /** @override */
+  state = { isBroken: false };
+
+  /** @override @param {unknown} error */
+  componentDidCatch(error) {
+    console.error(error);
+    this.setState({ isBroken: true });
+  }
+
+  /** @override @param {Props} props */
+  render(props) {
+    const { words } = props;
+    if (!this.state.isBroken) return html`<${Screen} ...${props} />`;
+    return html`<main class="broken"><p>${words.broken}</p>
+      <button class="primary" onClick=${() => location.reload()}>${words.reload}</button></main>`;
+  }
+}
+
+/** @param {Props} props */
+function Screen(props) {
+  const { state, words, talk, lang, isFrame, onClose } = props;
+  const [isPrivacy, setPrivacy] = useState(false);
+  const [draft, setDraft] = useState('');
+  const isSlow = useIsSlow(state.link === 'connecting');
+  const notice = state.link === 'refused' ? words.turnedAway : state.isCut ? words.offline : isSlow ? words.connecting : '';
+  return html`
+    <header class="bar">
+      <div class="who">
+        <h1>${state.site.name}</h1>
+        <p class=${state.site.online ? 'desk here' : 'desk'}>${deskLine(props)}</p>
+      </div>
+      <button class="icon" aria-label=${words.private} title=${words.private} onClick=${() => setPrivacy(true)}><${Icon} name="info" /></button>
+      ${isFrame && html`<button class="icon" aria-label=${words.close} title=${words.close} onClick=${onClose}><${Icon} name="close" /></button>`}
+    </header>
+    <main>
+    <${Strip} state=${state} words=${words} lang=${lang} />
+    <p class="notice" role="status">${notice && html`<${Icon} name="cloud" />${notice}`}</p>
+    <${Thread} ...${props} onEdit=${(/** @type {string} */ text) => setDraft(draft ? `${text}\n${draft}` : text)} />
+    <${Composer} ...${props} draft=${draft} setDraft=${setDraft} />
+    </main>
+    ${isPrivacy && html`<${Privacy} ...${props} onDone=${() => setPrivacy(false)} onStop=${() => talk.ask('end')} />`}
+  `;
+}
+
+/** Connecting is only worth a word when it takes long. @param {boolean} isOn */
+function useIsSlow(isOn) {
+  const [isSlow, setSlow] = useState(false);
+  useEffect(() => {
+    setSlow(false);
+    const timer = isOn && setTimeout(() => setSlow(true), 2_000);
+    return () => clearTimeout(timer || undefined);
+  }, [isOn]);
+  return isSlow;
+}
+
+/** Who answers, and whether anybody is there. @param {Props} props */
+function deskLine({ state, words }) {
+  const { agent } = state.view ?? {};
+  if (agent) return [agent.name, agent.role].filter(Boolean).join(' · ');
+  if (state.link === 'stopped' || (!state.epoch && state.site.online === undefined)) return state.site.desk || '\u00a0';
+  return [state.site.desk, state.site.online ? words.here : words.away].filter(Boolean).join(' · ');
+}
+
+/** What has been proven, while it counts. @param {Pick<Props, 'state'|'words'|'lang'>} props */
+function Strip({ state, words, lang }) {
+  const { standing } = state.view ?? {};
+  const until = standing?.until ?? 0;
+  const now = Date.now() / 1000 + state.skew;
+  const [, again] = useState(0);
+  useEffect(() => {
+    if (until <= now) return;
+    const timer = setTimeout(() => again(Date.now()), Math.min((until - now) * 1000 + 100, 2 ** 30));
+    return () => clearTimeout(timer);
+  }, [until]);
+  const isOn = (standing?.level ?? 0) >= 2 && until > now;
+  return isOn && html`<p class="strip"><${Icon} name="shield" />${words.verifiedUntil(clock(until, lang))}</p>`;
+}
+
+/** @param {Props & {onDone: () => void, onStop: () => void}} props */
+function Privacy({ state, words, lang, onLang, onDone, onStop }) {
+  const box = useRef(/** @type {HTMLDialogElement|null} */ (null));
+  const [isSure, setSure] = useState(false);
+  useEffect(() => box.current?.showModal(), []);
+  const { host, kept_days } = state.privacy;
+  const canEnd = state.view && state.view.state !== 'closed' && !state.view.frozen;
+  const close = () => box.current?.close();
+  return html`<dialog ref=${box} aria-labelledby="privacy" onClose=${onDone} onClick=${(/** @type {Event} */ event) => event.target === box.current && close()}>
+    <div class="sheet">
+      <h2 id="privacy"><${Icon} name="lock" />${words.privacy.title}</h2>
+      <ul>
+        <li>${words.privacy.host(host)}</li>
+        <li>${words.privacy.sealed}</li>
+        ${kept_days > 0 && html`<li>${words.privacy.kept(kept_days)}</li>`}
+        <li>${words.privacy.mail}</li>
+      </ul>
+      <${Language} lang=${lang} onLang=${onLang} />
+      ${isSure
+        ? html`<div class="sure" role="group" aria-label=${words.privacy.end}>
+            <p>${words.privacy.endSure}</p>
+            <button class="danger" onClick=${() => (onStop(), close())}>${words.privacy.endYes}</button>
+            <button class="quiet" onClick=${() => setSure(false)}>${words.privacy.endNo}</button>
+          </div>`
+        : html`<div class="row">
+            <button class="primary" onClick=${close} autofocus>${words.privacy.back}</button>
+            ${canEnd && html`<button class="quiet" onClick=${() => setSure(true)}>${words.privacy.end}</button>`}
+          </div>`}
+    </div>
+  </dialog>`;
+}
+
+/** The other language, named in itself. @param {{lang: 'en'|'fr', onLang: () => void}} props */
+export function Language({ lang, onLang }) {
+  const other = lang === 'fr' ? 'en' : 'fr';
+  return html`<button class="link language" lang=${other} onClick=${onLang}><${Icon} name="globe" />${other === 'fr' ? 'Français' : 'English'}</button>`;
+}
