@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import checks
 import pytest
+
+import checks
 
 
 @pytest.mark.parametrize(
