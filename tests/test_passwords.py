@@ -35,6 +35,11 @@ def test_it_refuses_an_unknown_user(password: str) -> None:
     assert verify_password(None, password) is False
 
 
+def test_it_lets_no_unknown_user_in_by_any_password(stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "NOBODY", stored)  # even if that password were known
+    assert verify_password(None, RIGHT) is False
+
+
 def test_it_hashes_with_argon2id_at_46_mebibytes(stored: str) -> None:
     assert stored.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
     assert hash_password(RIGHT) != stored  # a salt of its own each time
@@ -66,6 +71,7 @@ def test_it_says_when_a_hash_is_of_older_parameters(stored: str) -> None:
 
 def test_it_takes_both_ways_of_writing_an_accent() -> None:
     assert verify_password(hash_password("déjà vu de près"), "de\u0301ja\u0300 vu de pre\u0300s") is True
+    assert argon2.PasswordHasher().verify(hash_password("de\u0301ja\u0300"), "d\u00e9j\u00e0".encode())
 
 
 @pytest.mark.parametrize("password", ["", "x" * 1025, "\ud800"])

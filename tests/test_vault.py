@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.engine import Connection
 
 from aparte import errors
 from aparte.vault import PURPOSES, STEP, Vault, rootkey
@@ -242,7 +243,7 @@ class CountingRing(Ring):
     go_on: threading.Event | None = None
 
     @contextmanager
-    def reading(self) -> Iterator[object]:  # type: ignore[override]  # the connection is only passed through
+    def reading(self) -> Iterator[Connection]:
         with super().reading() as tx:
             yield tx
         self.reads += 1

@@ -15,7 +15,7 @@ import pytest
 
 from aparte import errors
 from aparte.vault import Vault, rootkey
-from aparte.vault.ring import Ring
+from aparte.vault.ring import Ring, find
 from keyrings import change, core, on_disk, select, wrapped
 
 LINE = ("message", "airline", "c_dupont", "m_1", 1, 0, "visitor", "text")
@@ -120,6 +120,10 @@ def test_it_says_when_a_trace_stays(vault: Vault, keyring: Path) -> None:
         vault.forget(key)
     with pytest.raises(errors.Unreadable):  # it is out of use all the same
         vault.seal(key, LINE, b"Bonjour")
+    with pytest.raises(errors.StoreDown, match="traces"):  # and what was not proven is looked for again
+        vault.forget(key)
+    change(keyring, "DELETE FROM ring WHERE name = 'copy'")
+    vault.forget(key)
 
 
 def test_it_says_when_another_reader_keeps_the_log(vault: Vault, keyring: Path, root_key: Path) -> None:
@@ -131,6 +135,8 @@ def test_it_says_when_another_reader_keeps_the_log(vault: Vault, keyring: Path, 
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM key").fetchone()
         with pytest.raises(errors.StoreDown, match="erase again"):
+            hurried.forget(key)
+        with pytest.raises(errors.StoreDown, match="erase again"):  # deleted already, and still in the log
             hurried.forget(key)
         with pytest.raises(errors.Unreadable):
             hurried.seal(key, LINE, b"Bonjour")
@@ -159,6 +165,17 @@ def test_it_forgets_while_others_write(vault: Vault, keyring: Path) -> None:
         stop.set()
         writer.join()
     assert not any(core(needle) in on_disk(keyring) for needle in needles)
+
+
+def test_it_finds_a_run_of_bytes_wherever_it_lies(tmp_path: Path) -> None:
+    needle, chunk = bytes(range(28)), 1 << 20
+    for at in (0, 1, chunk - 28, chunk - 27, chunk - 1, chunk, 2 * chunk - 5, 3 * chunk - 28):
+        path = tmp_path / f"at-{at}"
+        path.write_bytes(bytes(at) + needle + bytes(3 * chunk - at - 28))
+        with path.open("rb") as file:
+            assert find(file.fileno(), [b"another", needle]) is True
+            assert find(file.fileno(), [needle[::-1]]) is False
+            assert find(file.fileno(), []) is False
 
 
 def test_it_keeps_its_locks_after_looking_for_traces(vault: Vault, keyring: Path) -> None:

@@ -6,11 +6,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import Connection
 
 from aparte import errors
 from aparte.vault import PURPOSES, Vault, blob, chain, keys, ring, rootkey
@@ -18,6 +21,21 @@ from aparte.vault.ring import Ring
 from keyrings import change, on_disk, select, wrapped
 
 LINE = ("message", "airline", "c_dupont", "m_1", 1, 0, "visitor", "text")
+
+
+class PausingRing(Ring):
+    """A ring that stops after its first read until it is told to go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.has_read, self.go_on = threading.Event(), threading.Event()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with super().reading() as tx:
+            yield tx
+        self.has_read.set()
+        assert self.go_on.wait(10)
 
 
 @pytest.fixture
@@ -218,6 +236,32 @@ def test_it_adds_the_purposes_of_a_newer_version(
     vault = Vault.open(keyring=keyring, root_key=root_key)  # they were kept
     assert {purpose: vault.mac(purpose, "x") for purpose in PURPOSES} == macs
     vault.close()
+
+
+def test_it_adds_them_once_when_two_processes_open_it(
+    keyring: Path, root_key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(keys, "PURPOSES", {"index": ""})
+        Vault.create(keyring=keyring, root_key=root_key).close()
+    pausing = PausingRing(keyring)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(Vault, pausing, rootkey.read(root_key))
+        assert pausing.has_read.wait(10)  # and saw that purposes are missing
+        second = Vault.open(keyring=keyring, root_key=root_key)
+        pausing.go_on.set()
+        vault = first.result(10)
+    assert {name: vault.mac(name, "x") for name in PURPOSES} == {name: second.mac(name, "x") for name in PURPOSES}
+    second.close()
+    vault.close()
+
+
+def test_it_gives_rising_ids_however_fast_they_are_asked_for(vault: Vault, keyring: Path) -> None:
+    other = Ring(keyring)
+    ids = [key for _ in range(300) for key in other.new_ids(500)]
+    other.close()
+    assert ids == sorted(set(ids))
+    assert all(0 < key < 1 << 63 for key in ids)
 
 
 def reopened_after(vault: Vault, keyring: Path, root_key: Path, statement: str, *values: object) -> Vault:

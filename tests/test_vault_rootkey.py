@@ -119,7 +119,7 @@ def test_it_accepts_three_places_apart(tmp_path: Path) -> None:
         ("to-ring/ring.db", "ring/root.key", "root_key"),
         ("data/out/ring.db", "root/root.key", "keyring"),  # a link out of the data folder: copies follow links
         ("ring/ring.db", "data/out/root.key", "root_key"),
-        ("linked.db", "ring/root.key", "root_key"),  # the ring itself is a link
+        ("other/linked.db", "ring/root.key", "root_key"),  # the ring itself is a link
     ],
 )
 def test_it_refuses_places_inside_one_another(tmp_path: Path, keyring: str, root_key: str, named: str) -> None:
@@ -128,7 +128,7 @@ def test_it_refuses_places_inside_one_another(tmp_path: Path, keyring: str, root
     (tmp_path / "to-data").symlink_to(tmp_path / "data")
     (tmp_path / "to-ring").symlink_to(tmp_path / "ring")
     (tmp_path / "data" / "out").symlink_to(tmp_path / "other")
-    (tmp_path / "linked.db").symlink_to(tmp_path / "ring" / "ring.db")
+    (tmp_path / "other" / "linked.db").symlink_to(tmp_path / "ring" / "ring.db")
     with pytest.raises(errors.BadSetting, match=rf"^{named} .*Set {named} to") as refusal:
         check_places(tmp_path / "data", tmp_path / keyring, tmp_path / root_key)
     assert str(tmp_path / "data") in str(refusal.value) or "key ring's folder" in str(refusal.value)

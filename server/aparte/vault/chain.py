@@ -58,7 +58,7 @@ class Chain:
         if row.kind != CONVERSATION:
             bound = self._bound(row.id, row.kind, row.owner, None)
             return Key(row, blob.unseal(self.root.secret, blob.WRAP, self.root.id, bound, row.wrapped))
-        if above is None or above.kind != PERSON:
+        if above is None:
             raise errors.Unreadable
         person = self.unwrap(above)
         bound = self._bound(row.id, row.kind, row.owner, person)

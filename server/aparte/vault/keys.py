@@ -15,11 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from sqlalchemy.engine import Connection
+
 from aparte import errors
 from aparte.vault import blob, ring, rootkey
 from aparte.vault.blob import Part
 from aparte.vault.chain import CONVERSATION, INSTALLATION, PERSON, PURPOSE, Chain, Key
-from aparte.vault.ring import Ring, Row
+from aparte.vault.ring import Ring
 from aparte.vault.rootkey import RootKey
 
 CACHED_KEYS: Final = 50_000
@@ -68,12 +70,9 @@ class Vault:
         self._forgotten = 0  # how often a key was forgotten; see _keep
         try:
             with keys.reading() as tx:
-                values = ring.values(tx)
-                rows = ring.of_kinds(tx, (INSTALLATION, PURPOSE))
-            if values.get("format") != ring.FORMAT or not {"id", "root", "check"} <= values.keys():
-                raise errors.StoreDown(_DAMAGED)
-            self._chain = Chain(values["id"].decode(errors="replace"), root)
-            self._load(rows, self._check(values))
+                promised = self._load(tx, root)
+            if PURPOSES.keys() - promised:
+                self._add_purposes(root)
         except BaseException:
             keys.close()
             raise
@@ -130,8 +129,28 @@ class Vault:
             self._cache.clear()
             self._purposes = {}
 
+    def _load(self, tx: Connection, root: RootKey) -> frozenset[str]:
+        """Take in the ring's own keys. Returns: the purposes that this ring promises to hold."""
+        values = ring.values(tx)
+        if values.get("format") != ring.FORMAT or not {"id", "root", "check"} <= values.keys():
+            raise errors.StoreDown(_DAMAGED)
+        self._chain = Chain(values["id"].decode(errors="replace"), root)
+        promised = self._check(values)
+        try:
+            keys = [self._chain.unwrap(row) for row in ring.of_kinds(tx, (INSTALLATION, PURPOSE))]
+        except errors.Unreadable:
+            raise errors.StoreDown(_DAMAGED) from None
+        self._purposes = {key.row.owner: key.secret for key in keys if key.row.kind == PURPOSE}
+        installations = [key.row.id for key in keys if key.row.kind == INSTALLATION]
+        # A lost key must be noticed and never be replaced in silence: every address would become unknown and every
+        # session void. So the list of purposes is sealed with the check value.
+        if len(installations) != 1 or not promised <= self._purposes.keys():
+            raise errors.StoreDown(_DAMAGED)
+        self.installation = installations[0]
+        return promised
+
     def _check(self, values: Mapping[str, bytes]) -> frozenset[str]:
-        """The purposes that this ring holds, once the root key is known to be its own."""
+        """Refuse a root key that is not this ring's."""
         name = self._chain.root.name
         wrong = f"The root key {name!r} is not the one that this key ring was made with."
         if values["root"] != name.encode():
@@ -142,26 +161,16 @@ class Vault:
         except errors.Unreadable:
             raise errors.WrongKey(f"{wrong} It has the same name and other bytes: put the right file back.") from None
 
-    def _load(self, rows: Sequence[Row], promised: frozenset[str]) -> None:
-        try:
-            keys = [self._chain.unwrap(row) for row in rows]
-        except errors.Unreadable:
-            raise errors.StoreDown(_DAMAGED) from None
-        self._purposes = {key.row.owner: key.secret for key in keys if key.row.kind == PURPOSE}
-        installations = [key.row.id for key in keys if key.row.kind == INSTALLATION]
-        # A lost key must be noticed and never be replaced in silence: every address would become unknown and every
-        # session void. So the list of purposes is sealed with the check value.
-        if len(installations) != 1 or not promised <= self._purposes.keys():
-            raise errors.StoreDown(_DAMAGED)
-        self.installation = installations[0]
-        if missing := sorted(PURPOSES.keys() - promised):
-            # The ring was made by an older version, which had fewer purposes.
+    def _add_purposes(self, root: RootKey) -> None:
+        """Make the keys that an older version, which made this ring, did not know."""
+        with self._ring.writing() as tx:
+            promised = self._load(tx, root)  # again, under the lock: another process may have made them meanwhile
+            missing = sorted(PURPOSES.keys() - promised)
             ids = self._ring.new_ids(len(missing))
             made = [self._chain.make(i, PURPOSE, what) for i, what in zip(ids, missing, strict=True)]
-            with self._ring.writing() as tx:
-                ring.add(tx, [key.row for key in made])
-                ring.set_values(tx, {"check": self._chain.seal_check(promised | PURPOSES.keys())})
-            self._purposes.update({key.row.owner: key.secret for key in made})
+            ring.add(tx, [key.row for key in made])
+            ring.set_values(tx, {"check": self._chain.seal_check(promised | PURPOSES.keys())})
+        self._purposes.update({key.row.owner: key.secret for key in made})
 
     def new_person(self, person: str) -> int:
         """A key for one person, on the disk before this returns. Args: person: its id. Returns: the key's id."""

@@ -70,6 +70,7 @@ class Ring:
         self._id_lock = threading.Lock()
         self._scrub_lock = threading.Lock()
         self._file: int | None = None
+        self._unproven: list[bytes] = []  # what a scrub that failed was looking for
 
     def close(self) -> None:
         """Let go of the files. Using the ring afterwards raises errors.StoreDown."""
@@ -137,15 +138,17 @@ class Ring:
         Raises: errors.StoreDown when another process keeps the log busy, or traces stay: run it again.
         """
         with self._guarded(), self._scrub_lock:
+            self._unproven.extend(needles)
             self._truncate()
-            if self._has_traces(needles):
+            if self._has_traces():
                 # Secure delete overwrites a deleted row, not the copies that a split page may have left in its gap.
                 self._run("VACUUM")
                 self._truncate()
-                if self._has_traces(needles):
+                if self._has_traces():
                     raise errors.StoreDown(
                         f"A destroyed key left traces in {self._path}. Stop what else has it open and erase again."
                     )
+            self._unproven.clear()
 
     def _truncate(self) -> None:
         busy, *_ = self._run("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -165,16 +168,16 @@ class Ring:
         finally:
             raw.close()
 
-    def _has_traces(self, needles: Sequence[bytes]) -> bool:
+    def _has_traces(self) -> bool:
         # The descriptor stays open: closing any descriptor of this file would drop the locks that SQLite holds on it
         # for this process (POSIX), and another process could then write at the same time. The log carries no locks.
         if self._file is None:
             self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        if _find(self._file, needles):
+        if find(self._file, self._unproven):
             return True
         log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return _find(log, needles)
+            return find(log, self._unproven)
         finally:
             os.close(log)
 
@@ -214,8 +217,9 @@ def set_values(tx: Connection, new: dict[str, bytes]) -> None:
 
 
 def add(tx: Connection, rows: Sequence[Row]) -> None:
-    """Write new keys."""
-    tx.execute(sa.insert(_key), [row._asdict() for row in rows])
+    """Write new keys, if any."""
+    if rows:  # an empty list would be taken for one row of defaults
+        tx.execute(sa.insert(_key), [row._asdict() for row in rows])
 
 
 def of_kinds(tx: Connection, kinds: Sequence[str]) -> list[Row]:
@@ -234,12 +238,8 @@ def with_wrapper(tx: Connection, key: int) -> dict[int, Row]:
     return {row.id: Row(*row) for row in tx.execute(_with_wrapper, {"wanted": key})}
 
 
-def _is_id(key: object) -> bool:
-    # The id comes from a row that may have been tampered with; SQLite would raise an error of its own on larger ones.
-    return type(key) is int and 0 < key < 1 << 63
-
-
-def _find(handle: int, needles: Sequence[bytes]) -> bool:
+def find(handle: int, needles: Sequence[bytes]) -> bool:
+    """Whether an open file holds one of these byte runs, wherever in it."""
     overlap = max(map(len, needles), default=0)
     at, kept = 0, b""
     while needles and (chunk := os.pread(handle, _CHUNK, at)):
@@ -249,6 +249,11 @@ def _find(handle: int, needles: Sequence[bytes]) -> bool:
         at += len(chunk)
         kept = window[-overlap:]
     return False
+
+
+def _is_id(key: object) -> bool:
+    # The id comes from a row that may have been tampered with; SQLite would raise an error of its own on larger ones.
+    return type(key) is int and 0 < key < 1 << 63
 
 
 def _engine(path: Path, busy_seconds: float) -> sa.Engine:
