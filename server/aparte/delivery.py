@@ -97,10 +97,28 @@ class Mailer:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MailDown from error
 
+    async def reach(self) -> None:
+        """Asks the mail server whether it would take a letter, and sends none. Raises MailDown.
+
+        A check of a record that does not exist does this in the place of sending, so that neither what people see
+        nor how long it takes depends on whether the record exists.
+        """
+        if not self.is_on:
+            raise MailDown("No mail server is set up. Tell the operator to set smtp_host.")
+        try:
+            async with asyncio.timeout(self._seconds), self._client() as client:
+                await client.noop()
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailDown from error
+
     async def _hand_over(self, to: str, message: EmailMessage) -> None:
+        async with self._client() as client:
+            await client.send_message(message, sender=self._address, recipients=[to])
+
+    def _client(self) -> aiosmtplib.SMTP:
         # Our name in EHLO is the sender's domain: the library's default asks the DNS for this machine's own name,
         # which blocks the loop and tells the name to the mail server.
-        client = aiosmtplib.SMTP(
+        return aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
             local_hostname=self._address.rpartition("@")[2],
@@ -111,8 +129,6 @@ class Mailer:
             username=self._user,
             password=self._password,
         )
-        async with client:
-            await client.send_message(message, sender=self._address, recipients=[to])
 
     def _message(self, letter: Letter) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
@@ -213,7 +229,7 @@ _SYSTEMS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One language's letters."""
+    """One language's letters. A paragraph is one line: each mail program wraps it to its own width."""
 
     code_subject: str
     code_text: str
@@ -233,22 +249,17 @@ _ENGLISH: Final = Words(
     code_text="""\
 Hello,
 
-Someone, probably you, is in our private chat and wants to talk about
-something that we keep under this e-mail address. Before we do, we make
-sure that it is you. Please type this code into the chat:
+Someone, probably you, is in our private chat and wants to talk about something that we keep under this e-mail address. Before we do, we make sure that it is you. Please type this code into the chat:
 
     {code}
 
-It works once, for {minutes} minutes, and only in the chat that asked for
-it.
+It works once, for {minutes} minutes, and only in the chat that asked for it.
 
-Never read it to anyone and never pass it on. Nobody at {site} will ask
-you for it, not even on the telephone.
+Never read it to anyone and never pass it on. Nobody at {site} will ask you for it, not even on the telephone.
 
 Asked for on {at}, in {browser}.
 
-Not you? Then somebody may be trying to pass for you. Open this link: the
-code stops working, the conversation is frozen, and we look into it.
+Not you? Then somebody may be trying to pass for you. Open this link: the code stops working, the conversation is frozen, and we look into it.
 
 {link}
 
@@ -269,24 +280,17 @@ _FRENCH: Final = Words(
     code_text="""\
 Bonjour,
 
-Quelqu’un, sans doute vous, nous écrit dans notre messagerie privée au
-sujet d’un dossier enregistré sous cette adresse. Avant d’en parler, nous
-voulons être sûrs que c’est bien vous. Saisissez ce code dans la
-conversation :
+Quelqu’un, sans doute vous, nous écrit dans notre messagerie privée au sujet d’un dossier enregistré sous cette adresse. Avant d’en parler, nous voulons être sûrs que c’est bien vous. Saisissez ce code dans la conversation :
 
     {code}
 
-Il ne sert qu’une fois, pendant {minutes} minutes, et seulement dans la
-conversation qui l’a demandé.
+Il ne sert qu’une fois, pendant {minutes} minutes, et seulement dans la conversation qui l’a demandé.
 
-Ne le lisez à personne et ne le transmettez pas. Personne chez {site} ne
-vous le demandera, pas même au téléphone.
+Ne le lisez à personne et ne le transmettez pas. Personne chez {site} ne vous le demandera, pas même au téléphone.
 
 Demandé le {at}, depuis {browser}.
 
-Ce n’est pas vous ? Quelqu’un essaie peut-être de se faire passer pour
-vous. Ouvrez ce lien : le code ne servira plus, la conversation sera gelée
-et nous vérifierons ce qui s’est passé.
+Ce n’est pas vous ? Quelqu’un essaie peut-être de se faire passer pour vous. Ouvrez ce lien : le code ne servira plus, la conversation sera gelée et nous vérifierons ce qui s’est passé.
 
 {link}
 

@@ -125,11 +125,21 @@ class OtherRecord(Denied):
     sentence = "The customer was checked for another record. Ask for a check for this one."
 
 
+class CodeRefused(Denied):
+    code = "code_refused"
+    sentence = "That code does not count. Look at the latest letter, or ask for another code."
+
+
 class TooMany(AparteError):
     code = "too_many"
     status = 429
     close = 4429
     sentence = "That was too many in a short time. Wait a moment, then go on."
+
+
+class ChecksPaused(TooMany):
+    code = "checks_paused"
+    sentence = "Codes are paused for some minutes. You can telephone the desk meanwhile."
 
 
 class Unavailable(AparteError):

@@ -298,13 +298,17 @@ class Sender(Part):
 
 class CheckCard(Part):
     """The live check of a conversation. `state`: offered (asks for the booking number), started (a code is on its
-    way), failed (tries used up), expired, killed (not me), verified."""
+    way), failed (tries used up), expired, killed (not me), verified, ended (another took its place). `named`: a
+    booking number is known already, so that `start_check` may leave it empty. `late`: the letter could not leave
+    yet and is tried again."""
 
     id: str
-    state: Literal["offered", "started", "failed", "expired", "killed", "verified"]
+    state: Literal["offered", "started", "failed", "expired", "killed", "verified", "ended"]
     until: float = 0.0
     tries_left: int = 0
     sends_left: int = 0
+    named: bool = False
+    late: bool = False
     reference: str = ""  # staff readers only
 
 
@@ -613,7 +617,7 @@ class StandingBody(Part):
 
 
 class AlarmBody(Part):
-    code: str  # not_me, many_sends, tries_used, unreadable, mail_failed
+    code: str  # not_me, many_sends, tries_used, mail_refused, records_down
 
 
 class ActBody(Part):

@@ -80,6 +80,9 @@ class Settings:
         50  # wrong codes in breaker_seconds, all sites together, that pause codes
     )
     breaker_seconds: Annotated[int, Meta(ge=60, le=3_600)] = 300
+    record_tries_per_day: Annotated[int, Meta(ge=5, le=100)] = (
+        25  # codes tried per record; beyond it none counts that day, and telephone and desk stay open to its owner
+    )
     record_sends_per_day: Annotated[int, Meta(ge=1, le=50)] = (
         6  # per record; beyond it sends slow down and an alarm is raised
     )

@@ -141,6 +141,10 @@ class Store:
         """Runs `apply` in the writer; returns once it is durable. See Writer.run."""
         return await self._writer.run(apply, conversation=conversation, key=key)
 
+    async def off_loop(self, work: Callable[..., T], *arguments: object) -> T:
+        """Runs blocking work, such as forgetting a key, on a reader's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: work(*arguments))
+
     # ── the directory ────────────────────────────────────────────────────────────────────────────────────
 
     async def refresh(self) -> bool:

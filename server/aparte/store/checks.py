@@ -35,7 +35,6 @@ class Check:
     secret: Secret
     state: str
     code_mac: bytes | None
-    not_me_hash: bytes | None
     tries: int
     created_at: float
     expires_at: float
@@ -53,7 +52,6 @@ def _values(vault: Vault, row: Conversation, check: Check) -> dict[str, Any]:
         "sealed": vault.seal(row.key_id, _bound(row, check.id), msgspec.json.encode(check.secret)),
         "state": check.state,
         "code_mac": check.code_mac,
-        "not_me_hash": check.not_me_hash,
         "tries": check.tries,
         "created_at": check.created_at,
         "expires_at": check.expires_at,
@@ -85,20 +83,18 @@ def find(connection: Connection, vault: Vault, row: Conversation, check: str | N
         secret,
         found.state,
         found.code_mac,
-        found.not_me_hash,
         found.tries,
         found.created_at,
         found.expires_at,
     )
 
 
-def conversation_of_link(connection: Connection, not_me_hash: bytes) -> tuple[str, str] | None:
-    """The conversation and the check that a "this is not me" link names."""
-    query = select(identity_check.c.conversation_id, identity_check.c.id).where(
-        identity_check.c.not_me_hash == not_me_hash
-    )
-    found = connection.execute(query).first()
-    return (found[0], found[1]) if found else None
+def conversation_of(connection: Connection, check: str) -> str | None:
+    """The conversation that a check belongs to."""
+    found = connection.execute(
+        select(identity_check.c.conversation_id).where(identity_check.c.id == check)
+    ).scalar_one_or_none()
+    return None if found is None else str(found)
 
 
 def overdue(connection: Connection, now: float, limit: int) -> list[tuple[str, str]]:

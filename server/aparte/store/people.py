@@ -188,3 +188,14 @@ def keep_token(tx: Tx, session_id: str) -> None:
         .where(visitor_session.c.id == session_id, visitor_session.c.next_hash.is_not(None))
         .values(token_hash=visitor_session.c.next_hash, next_hash=None)
     )
+
+
+def session_of_visitor(connection: Connection, visitor_id: str) -> str:
+    """The visitor's latest session."""
+    query = (
+        select(visitor_session.c.id)
+        .where(visitor_session.c.visitor_id == visitor_id)
+        .order_by(visitor_session.c.created_at.desc())
+        .limit(1)
+    )
+    return str(connection.execute(query).scalar_one())

@@ -150,7 +150,6 @@ identity_check = Table(
     Column("sealed", LargeBinary, nullable=False),  # the reference and the masked contact
     Column("state", String, nullable=False),
     Column("code_mac", LargeBinary, nullable=True),
-    Column("not_me_hash", LargeBinary, nullable=True, unique=True),
     Column("tries", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),

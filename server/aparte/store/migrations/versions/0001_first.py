@@ -115,12 +115,10 @@ def upgrade() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("code_mac", sa.LargeBinary(), nullable=True),
-        sa.Column("not_me_hash", sa.LargeBinary(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("not_me_hash"),
     )
     op.create_index(op.f("ix_identity_check_conversation_id"), "identity_check", ["conversation_id"], unique=False)
     op.create_table(

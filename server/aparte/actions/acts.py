@@ -1,0 +1,190 @@
+"""The company's record: showing it to an agent, and changing it.
+
+Knows the order: gate, connector, gate again, event. Must not know how the connector speaks.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection
+
+from ..errors import AparteError, BadState, NotFound, RecordsDown
+from ..frames import ActBody, Option, Record
+from ..identity.life import normal_reference
+from ..model import AgentCaller
+from ..policy import RECORD_ACTS
+from ..records import Connector, connector_of
+from ..store import Tx, cid_key, conversations, outbox
+from ..store.conversations import Conversation, Proof
+from ..store.outbox import Row
+from . import door, gate
+from .checks import alarm, show_late
+from .messages import Written
+from .parts import SYSTEM, Parts
+
+
+class ChangeRow(msgspec.Struct, frozen=True):
+    """The body of an `act.change` row."""
+
+    option: str
+    label: str
+    agent: str
+
+
+def _connector(parts: Parts, row: Conversation) -> Connector:
+    connector = connector_of(parts.store.directory.sites[row.site_id])
+    if connector is None:
+        raise BadState("No booking system is set up for this site. Tell the operator.")
+    return connector
+
+
+def _open(parts: Parts, tx: Tx, caller: AgentCaller, row: Conversation, act: str) -> Proof | AparteError:
+    """The gate's answer, written to the audit log; a refusal is returned so that its line is kept."""
+    assert act in RECORD_ACTS
+    try:
+        proof = gate.require(parts, row, act, tx.now)
+    except AparteError as refused:
+        tx.audit(door.actor(caller), "gate.refuse", row.id, f"{act} {refused.code}")
+        return refused
+    tx.audit(door.actor(caller), "gate.allow", row.id, act)
+    return proof
+
+
+async def show_record(parts: Parts, caller: AgentCaller, cid: str, conversation: str) -> Record:
+    """The proven record, fetched now and kept nowhere. Raises NeedsCheck, RecordsDown, NotFound."""
+
+    def ask(tx: Tx) -> tuple[Conversation, Proof | AparteError]:
+        row = door.enter_open(tx, caller, conversation)
+        return row, _open(parts, tx, caller, row, "record.show")
+
+    row, proof = await parts.store.write(ask)
+    if isinstance(proof, AparteError):
+        raise proof
+    details = await parts.records.details(_connector(parts, row), proof.reference, row.lang)
+    if details is None:
+        raise NotFound("The booking system no longer has this booking.")
+    # The proof may have ended while the company's system was asked.
+    again = await parts.store.read(lambda c: door.see(c, caller, conversation))
+    gate.require(parts, again, "record.show", parts.store.now())
+    parts.options[conversation] = details.options
+    return Record(
+        cid=cid,
+        conversation=conversation,
+        reference=details.reference,
+        title=details.title,
+        state=details.state,
+        lines=list(details.lines),
+        options=list(details.options),
+    )
+
+
+async def change(parts: Parts, caller: AgentCaller, cid: str, conversation: str, option: str) -> Written:
+    """Asks for a change of the proven record. Durable at once; carried out by the outbox, once, with an
+    idempotency key, and told in the thread."""
+    who = door.actor(caller)
+    key = cid_key(conversation, who[1], cid)
+
+    def apply(tx: Tx) -> Written | AparteError:
+        row = door.enter_open(tx, caller, conversation)
+        _connector(parts, row)
+        mac = tx.vault.conversation_mac(row.key_id, "change", option)
+        known = tx.repeat(key, mac)
+        if known is not None:
+            return Written(row.id, known.staff_seq, known.at)
+        proof = _open(parts, tx, caller, row, "record.change")
+        if isinstance(proof, AparteError):
+            return proof
+        body = ActBody("change", "asked", label=_label(parts, conversation, option), reference=proof.reference)
+        stored = tx.append(row, "act", body, sender=who, visible=False, cid=cid, key=key, mac=mac)
+        asked = ChangeRow(option, body.label, who[1])
+        outbox.add(tx, row, "act.change", msgspec.json.encode(asked), at=tx.now)
+        tx.audit(who, "act.change", row.id)
+        return Written(row.id, stored.staff_seq, stored.at)
+
+    done = await parts.store.write(apply)
+    if isinstance(done, AparteError):
+        raise done
+    parts.ring()
+    return done
+
+
+def _label(parts: Parts, conversation: str, option: str) -> str:
+    shown: Option | None = next((one for one in parts.options.get(conversation, ()) if one.id == option), None)
+    return shown.label if shown else ""
+
+
+async def carry_out(parts: Parts, row: Row) -> None:
+    """`act.change`: the gate once more, then the company's system. Raises RecordsDown, which brings it back."""
+    asked = msgspec.json.decode(row.body, type=ChangeRow)
+
+    def query(connection: Connection) -> Conversation | None:
+        return conversations.find(connection, row.conversation_id)
+
+    thread = await parts.store.read(query)
+    if thread is None:
+        return
+    failure, body = "", ActBody("change", "failed", label=asked.label)
+    try:
+        if thread.is_frozen:
+            raise BadState("The conversation is frozen.")
+        proof = gate.require(parts, thread, "record.change", parts.store.now())
+        changed = await parts.records.change(
+            _connector(parts, thread), proof.reference, asked.option, key=row.id, language=thread.lang
+        )
+        body = ActBody(
+            "change",
+            "done",
+            title=changed.details.title,
+            label=asked.label,
+            due=changed.due,
+            reference=normal_reference(proof.reference),
+        )
+    except RecordsDown:
+        raise
+    except AparteError as error:
+        failure = error.code
+
+    def tell(tx: Tx) -> None:
+        held = tx.conversation(row.conversation_id)
+        if failure:
+            tell_failed(tx, held, asked.label, failure)
+        else:
+            tx.append(held, "act", body, sender=SYSTEM, visible=True)
+            tx.audit(("agent", asked.agent), "act.change_done", held.id)
+        # In the same commit as the news: a crash after it does not tell it twice.
+        outbox.end(tx, row.id, "done")
+
+    parts.options.pop(row.conversation_id, None)
+    await parts.store.write(tell)
+
+
+def tell_failed(tx: Tx, row: Conversation, label: str, code: str) -> None:
+    """The agent reads that the change was not made, and why."""
+    tx.append(row, "act", ActBody("change", "failed", label=label, code=code), sender=SYSTEM, visible=False)
+    tx.audit(SYSTEM, "act.change_failed", row.id, code)
+
+
+async def trouble(parts: Parts, row: Row, error: AparteError) -> None:
+    """The first try failed for a reason that passes: the people who wait are told."""
+
+    def tell(tx: Tx) -> None:
+        if row.kind == "act.change":
+            alarm(tx, row.conversation_id, "records_down")
+            return
+        show_late(parts, tx, row.conversation_id, late=True)
+        alarm(tx, row.conversation_id, error.code)
+
+    await parts.store.write(tell)
+
+
+async def given_up(parts: Parts, row: Row) -> None:
+    """No later try will succeed."""
+
+    def tell(tx: Tx) -> None:
+        if row.kind == "act.change":
+            asked = msgspec.json.decode(row.body, type=ChangeRow)
+            tell_failed(tx, tx.conversation(row.conversation_id), asked.label, "records_down")
+        else:
+            alarm(tx, row.conversation_id, "mail_refused")
+
+    await parts.store.write(tell)

@@ -1,0 +1,230 @@
+"""The verbs of a check: ask, start, answer, send again, "this is not me"; and the worker's part, the letter.
+
+Knows who may do which. Must not know how tries are counted: `identity.life` does.
+"""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from ..address import mask
+from ..delivery import Letter, code_letter, letter_language
+from ..errors import BadInput, BadState, CodeRefused, NotFound
+from ..frames import AlarmBody
+from ..identity import METHODS
+from ..identity.life import normal_reference
+from ..model import AgentCaller, VisitorCaller
+from ..records import Contact, connector_of
+from ..store import Tx, checks, conversations, outbox, people
+from ..store.checks import Secret
+from ..store.conversations import Conversation
+from ..store.outbox import Row
+from ..vault import Vault, new_token
+from . import door
+from .messages import Written, release_held
+from .parts import SYSTEM, Parts
+
+
+class LetterRow(msgspec.Struct, frozen=True):
+    """The body of a `letter` row. An empty `to` stands for a record without an address: the mail server is asked
+    whether it is there, as it would be for a letter, and nothing is sent."""
+
+    check: str
+    to: str
+    subject: str
+    text: str
+    language: str
+
+
+def _reference(parts: Parts, row: Conversation, given: str, known: str) -> str:
+    """The reference to check, in its normal form. Raises BadInput, BadState."""
+    site = parts.store.directory.sites[row.site_id]
+    if not site.records_url or not parts.mailer.is_on:
+        raise BadState("Checks are not set up for this site. Tell the operator.")
+    reference = normal_reference(given or known)
+    if not 3 <= len(reference) <= 40:
+        raise BadInput("That is not a booking number.")
+    return reference
+
+
+async def ask(parts: Parts, caller: AgentCaller, conversation: str, reference: str) -> Written:
+    """The agent asks for a check: the code leaves at once when the reference is known."""
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter_open(tx, caller, conversation)
+        tx.audit(door.actor(caller), "check.request", row.id)
+        if reference.strip():
+            session = people.session_of_visitor(tx.connection, row.visitor_id)
+            parts.life.start(tx, row, session, _reference(parts, row, reference, ""))
+        else:
+            parts.life.offer(tx, row, "")
+        return Written(row.id, row.staff_seq, tx.now)
+
+    written = await parts.store.write(apply)
+    parts.ring()
+    return written
+
+
+async def start(parts: Parts, caller: VisitorCaller, conversation: str, reference: str) -> Written:
+    """The customer asks for the code. Answered before anything is looked up."""
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter_open(tx, caller, conversation)
+        live = parts.life.live(tx, row)
+        known = live.secret.reference if live else ""
+        tx.audit(door.actor(caller), "check.start", row.id)
+        parts.life.start(tx, row, caller.session, _reference(parts, row, reference, known))
+        return Written(row.id, row.visitor_seq, tx.now)
+
+    written = await parts.store.write(apply)
+    parts.ring()
+    return written
+
+
+async def resend(parts: Parts, caller: VisitorCaller, conversation: str, check_id: str) -> Written:
+    def apply(tx: Tx) -> Written:
+        row = door.enter_open(tx, caller, conversation)
+        live = parts.life.live(tx, row)
+        if live is None or live.id != check_id or live.session != caller.session:
+            raise BadState("This check has ended. Ask for a new one.")
+        tx.audit(door.actor(caller), "check.resend", row.id, check_id)
+        parts.life.resend(tx, row, live)
+        return Written(row.id, row.visitor_seq, tx.now)
+
+    written = await parts.store.write(apply)
+    parts.ring()
+    return written
+
+
+async def answer(
+    parts: Parts, caller: VisitorCaller, conversation: str, check_id: str, code: str
+) -> tuple[Written, str]:
+    """One try at the code. On success the held messages are decided anew in the same transaction, and the second
+    value is the session's next token. Raises CodeRefused for everything else, with the try counted."""
+    token = new_token()
+    hashed = parts.store.vault.mac("session", "visitor", token)
+
+    def apply(tx: Tx) -> Written | CodeRefused:
+        row = door.enter_open(tx, caller, conversation)
+        refused = parts.life.answer(tx, row, check_id, caller.session, code)
+        if refused is not None:
+            return refused
+        people.offer_token(tx, caller.session, hashed)
+        release_held(parts, tx, row)
+        return Written(row.id, row.visitor_seq, tx.now)
+
+    done = await parts.store.write(apply)
+    if isinstance(done, CodeRefused):
+        raise done
+    return done, token
+
+
+def not_me_link(vault: Vault, check_id: str) -> str:
+    """What the link in a letter carries: the check, and 128 keyed bits that only this server can make."""
+    return f"{check_id}.{vault.mac('code', 'not_me', check_id)[:16].hex()}"
+
+
+async def not_me(parts: Parts, link: str) -> None:
+    """The link in the letter was pressed. Raises NotFound for a link that we did not make."""
+    check_id = link.partition(".")[0]
+    if not hmac.compare_digest(link.encode(), not_me_link(parts.store.vault, check_id).encode()):
+        raise NotFound("This link is not complete. Open it again from the letter.")
+
+    def apply(tx: Tx) -> None:
+        conversation = checks.conversation_of(tx.connection, check_id)
+        if conversation is None:
+            raise NotFound("This link names a check that is no longer kept.")
+        parts.life.kill(tx, tx.conversation(conversation), check_id)
+
+    await parts.store.write(apply)
+
+
+# ── the worker's part ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def look_up(parts: Parts, row: Row) -> None:
+    """`check.letter`: finds the address on file, makes the code, and leaves a letter in the outbox.
+
+    Raises RecordsDown, which brings the row back later.
+    """
+    vault = parts.store.vault
+
+    def query(connection: Connection) -> tuple[Conversation, checks.Check] | None:
+        thread = conversations.find(connection, row.conversation_id)
+        check = checks.find(connection, vault, thread, row.body.decode()) if thread else None
+        return (thread, check) if thread and check else None
+
+    found = await parts.store.read(query)
+    if found is None or found[1].state != "started":
+        return
+    thread, check = found
+    connector = connector_of(parts.store.directory.sites[thread.site_id])
+    contact = await parts.records.contact(connector, check.secret.reference) if connector else None
+    await parts.store.write(lambda tx: _issue(parts, tx, thread.id, check.id, contact))
+    parts.ring()
+
+
+def _issue(parts: Parts, tx: Tx, conversation: str, check_id: str, contact: Contact | None) -> None:
+    row = tx.conversation(conversation)
+    check = checks.find(tx.connection, tx.vault, row, check_id)
+    if check is None or check.state != "started":
+        return
+    site = parts.store.directory.sites[row.site_id]
+    code, code_mac = METHODS["email_code"].issue(tx.vault, check)
+    language = letter_language((contact.language if contact else "") or row.lang)
+    about = conversations.about(tx.vault, row)
+    subject, text = code_letter(
+        language,
+        code=code,
+        site_name=site.name,
+        browser=about.browser,
+        at=datetime.fromtimestamp(tx.now, UTC),
+        minutes=parts.settings.code_seconds // 60,
+        not_me_url=f"{parts.settings.addressed()[0]}/not-me#{not_me_link(tx.vault, check.id)}",
+    )
+    if contact is not None:
+        check.code_mac = code_mac
+        check.secret = Secret(check.secret.reference, mask(contact.email))
+        checks.save(tx, row, check)
+    body = LetterRow(check.id, contact.email if contact else "", subject, text, language)
+    outbox.add(tx, row, "letter", msgspec.json.encode(body), at=tx.now)
+
+
+async def send_letter(parts: Parts, row: Row) -> None:
+    """`letter`: hands it to the mail server, unless its check has ended. Raises MailDown, MailRefused."""
+    body = msgspec.json.decode(row.body, type=LetterRow)
+    vault = parts.store.vault
+
+    def is_wanted(connection: Connection) -> bool:
+        thread = conversations.find(connection, row.conversation_id)
+        check = checks.find(connection, vault, thread, body.check) if thread else None
+        return check is not None and check.state == "started"
+
+    if not await parts.store.read(is_wanted):
+        return
+    if body.to:
+        await parts.mailer.send(Letter(body.to, body.subject, body.text, row.id, body.language))
+    else:
+        await parts.mailer.reach()
+    await parts.store.write(lambda tx: _sent(parts, tx, row, body.check))
+
+
+def _sent(parts: Parts, tx: Tx, row: Row, check_id: str) -> None:
+    tx.audit(SYSTEM, "check.send", row.conversation_id, check_id)
+    if row.attempts:  # the card said that the letter is late
+        show_late(parts, tx, row.conversation_id, late=False)
+
+
+def show_late(parts: Parts, tx: Tx, conversation: str, *, late: bool) -> None:
+    thread = tx.conversation(conversation)
+    live = parts.life.live(tx, thread)
+    if live is not None and live.state == "started":
+        parts.life.show(tx, thread, live, late=late)
+
+
+def alarm(tx: Tx, conversation: str, code: str) -> None:
+    tx.append(tx.conversation(conversation), "alarm", AlarmBody(code), sender=SYSTEM, visible=False)

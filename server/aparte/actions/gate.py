@@ -1,0 +1,101 @@
+"""Asks the gate with what the store knows: the proof, the record, the time. Always inside the deciding transaction.
+
+Knows how a row becomes an assurance. Must not write anything but what `stale` takes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import guard, topics
+from ..errors import NeedsCheck, OtherRecord, Unreadable
+from ..identity.life import normal_reference
+from ..model import Level, Site
+from ..policy import NOTHING_PROVEN, Allow, AskCheck, Assurance, Hold, Policy, Refuse, decide, fresh
+from ..store import Tx, conversations
+from ..store.conversations import Conversation, Proof
+from ..vault import Vault
+from .parts import Parts
+
+
+def proof_of(vault: Vault, row: Conversation) -> Proof | None:
+    """What was proven. A proof that cannot be authenticated proves nothing."""
+    try:
+        return conversations.proof(vault, row)
+    except Unreadable:
+        return None
+
+
+def assurance_of(proof: Proof | None, row: Conversation) -> Assurance:
+    if proof is None:
+        return NOTHING_PROVEN
+    return Assurance(Level(proof.level), proof.record, proof.since, row.active_at)
+
+
+def level_of(vault: Vault, row: Conversation, policy: Policy, now: float) -> Level:
+    """The level that counts now."""
+    if row.standing is None:
+        return Level.V0
+    return fresh(assurance_of(proof_of(vault, row), row), policy, now)
+
+
+def lower_stale(parts: Parts, tx: Tx, row: Conversation) -> None:
+    """Takes back a proof whose time is over. To be called before a sign of life of the visitor is noted."""
+    if row.standing is not None and level_of(tx.vault, row, parts.policy, tx.now) < Level.V2:
+        parts.life.lower(tx, row, "expired")
+
+
+def index_of(tx: Tx, site: str, reference: str) -> str:
+    return tx.vault.mac("index", "record", site, normal_reference(reference)).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why an agent's text waits."""
+
+    code: str
+    topic: str
+
+
+def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> Held | None:
+    """Whether an agent's text may leave now; None: it may."""
+    if guard.asks_for_secret(text):
+        return Held("asks_secret", "general")
+    if guard.foreign_links(text, site.link_hosts):
+        return Held("foreign_link", "general")
+    noticed = topics.notice(text, site.formats, by_staff=True)
+    if noticed.topic == "general" and not noticed.references:
+        return None
+    assurance = assurance_of(proof_of(tx.vault, row), row)
+    quoted: list[str | None] = [index_of(tx, row.site_id, one) for one in noticed.references]
+    for record in quoted or [None]:
+        match decide(f"talk.{noticed.topic}", record, assurance, parts.policy, tx.now):
+            case Hold(code=code, topic=topic):
+                return Held(code, topic)
+            case Refuse(code=code):
+                return Held(code, noticed.topic)
+            case _:
+                continue
+    return None
+
+
+def wants_check(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether a customer's text should bring the check card, and the references that it names."""
+    noticed = topics.notice(text, site.formats)
+    if noticed.topic == "general" and not noticed.references:
+        return False, ()
+    topic = "booking" if noticed.topic == "general" else noticed.topic
+    decision = decide(f"say.{topic}", None, assurance_of(proof_of(tx.vault, row), row), parts.policy, tx.now)
+    return isinstance(decision, AskCheck), noticed.references
+
+
+def require(parts: Parts, row: Conversation, act: str, now: float) -> Proof:
+    """The proof that opens `act` on the proven record at `now`. Raises NeedsCheck, OtherRecord."""
+    proof = proof_of(parts.store.vault, row)
+    match decide(act, proof.record if proof else None, assurance_of(proof, row), parts.policy, now):
+        case Allow() if proof is not None:
+            return proof
+        case Refuse(code="other_record"):
+            raise OtherRecord()
+        case _:
+            raise NeedsCheck()

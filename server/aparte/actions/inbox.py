@@ -1,0 +1,88 @@
+"""The agents' inbox: its lines, and who sees which.
+
+Knows what a line shows. Must not know how often it is refreshed: `jobs` does.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ..errors import Unreadable
+from ..frames import Entry, InboxEntry, InboxGone, MessageBody, encode
+from ..model import Agent, AgentCaller, State
+from ..store import conversations, events
+from ..store.conversations import Conversation
+from . import gate
+from .parts import Parts
+
+SNIPPET_CHARS = 120
+MOST_LINES = 500  # of the queue and of what is assigned, each
+
+
+def belongs(agent: Agent, row: Conversation) -> bool:
+    """Whether the line is in this agent's inbox: the queue, the own ones; for leads all open ones."""
+    if row.state == State.WAITING:
+        return True
+    return row.state == State.ASSIGNED and (row.agent_id == agent.id or agent.role.leads)
+
+
+def entry_of(parts: Parts, connection: Connection, row: Conversation) -> Entry:
+    vault = parts.store.vault
+    try:
+        name = conversations.about(vault, row).name
+    except Unreadable:
+        name = ""
+    last = events.at_number(connection, vault, row, row.last_said) if row.last_said else None
+    text = last.body.text if last is not None and isinstance(last.body, MessageBody) else ""
+    return Entry(
+        id=row.id,
+        site=row.site_id,
+        number=row.number,
+        state=row.state,  # type: ignore[arg-type]  # the column holds nothing else
+        top=row.staff_seq,
+        since=row.since,
+        updated=row.updated_at,
+        name=name,
+        agent=row.agent_id or "",
+        snippet=text[:SNIPPET_CHARS],
+        snippet_from=last.sender_kind if last and text else "",
+        unread=row.unread,
+        level=int(gate.level_of(vault, row, parts.policy, parts.store.now())),
+        frozen=row.is_frozen,
+        held=row.held,
+    )
+
+
+async def lines(parts: Parts, caller: AgentCaller) -> list[Entry]:
+    """The inbox as it stands."""
+    agent = caller.agent
+
+    def query(connection: Connection) -> list[Entry]:
+        rows = conversations.inbox(connection, agent.id, all_assigned=agent.role.leads, limit=MOST_LINES)
+        return [entry_of(parts, connection, row) for row in rows]
+
+    return await parts.store.read(query)
+
+
+async def refresh(parts: Parts) -> None:
+    """Tells every agent of the lines that changed since the last call."""
+    peers = parts.hub.agents()
+    changed, parts.hub.changed = parts.hub.changed, set()
+    if not peers or not changed:
+        return
+
+    def query(connection: Connection) -> list[tuple[Conversation, Entry]]:
+        found = conversations.load(connection, changed)
+        return [(row, entry_of(parts, connection, row)) for row in found.values()]
+
+    for row, entry in await parts.store.read(query):
+        data = ""
+        for peer in peers:
+            assert isinstance(peer.caller, AgentCaller)
+            if belongs(peer.caller.agent, row):
+                data = data or encode(InboxEntry(entry)).decode()
+                peer.shown.add(row.id)
+                peer.push(data)
+            elif row.id in peer.shown:
+                peer.shown.discard(row.id)
+                peer.say(InboxGone(row.id))

@@ -1,0 +1,227 @@
+"""Writing in a conversation: messages, notes, and what the gate holds.
+
+Knows the way of a text: guard, gate, store. Must not know sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import guard
+from ..errors import BadState, Denied, NotFound
+from ..frames import AssignedBody, DroppedBody, EmptyBody, HeldBody, MessageBody, NoteBody
+from ..model import AgentCaller, Caller, State, VisitorCaller
+from ..store import Tx, checks, cid_key, events, new_id
+from ..store.checks import Held
+from ..store.conversations import Conversation
+from ..views import face
+from . import door, gate
+from .parts import SYSTEM, Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`seq` in the writer's own stream; `held` names the message when the gate holds it."""
+
+    conversation: str
+    seq: int
+    at: float
+    held: str = ""
+
+
+def _repeat(tx: Tx, row: Conversation, caller: Caller, key: bytes, mac: bytes) -> Written | None:
+    known = tx.repeat(key, mac)
+    if known is None:
+        return None
+    own = known.visitor_seq if isinstance(caller, VisitorCaller) else known.staff_seq
+    return Written(row.id, own or 0, known.at, known.id if known.kind == "held" else "")
+
+
+async def post(parts: Parts, caller: Caller, conversation: str, cid: str, text: str) -> Written:
+    """A message. Raises NotFound, Frozen, BadState, CidConflict, StoreDown."""
+    who = door.actor(caller)
+    key = cid_key(conversation, who[1], cid)
+    write: Callable[[Parts, Tx, Conversation, Caller, _Text], Written] = (
+        say if isinstance(caller, VisitorCaller) else _reply
+    )
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter_open(tx, caller, conversation)
+        mac = tx.vault.conversation_mac(row.key_id, text)
+        return _repeat(tx, row, caller, key, mac) or write(parts, tx, row, caller, _Text(text, cid, key, mac))
+
+    return await parts.store.write(apply, conversation=conversation, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text as received, with the client id that names it."""
+
+    text: str
+    cid: str
+    key: bytes
+    mac: bytes
+
+
+def as_received(tx: Tx, row: Conversation, sender: str, cid: str, text: str) -> _Text:
+    return _Text(text, cid, cid_key(row.id, sender, cid), tx.vault.conversation_mac(row.key_id, text))
+
+
+def _cleaned(tx: Tx, row: Conversation, side: str, text: str) -> guard.Cleaned:
+    previous = tx.previous_text(row, side) if guard.needs_previous(text) else ""
+    return guard.clean(text, previous)
+
+
+def say(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text) -> Written:
+    """The customer's message: never held; secrets are taken out; talk of a booking brings the check card."""
+    site = parts.store.directory.sites[row.site_id]
+    cleaned = _cleaned(tx, row, "visitor", given.text)
+    gate.lower_stale(parts, tx, row)
+    if row.state == State.CLOSED:
+        row.state, row.agent_id, row.since = State.WAITING, None, tx.now
+        tx.append(row, "reopened", EmptyBody(), sender=SYSTEM, visible=True)
+    stored = tx.append(
+        row,
+        "message",
+        MessageBody(cleaned.text, list(cleaned.found)),
+        sender=door.actor(caller),
+        visible=True,
+        cid=given.cid,
+        key=given.key,
+        mac=given.mac,
+    )
+    row.last_said, row.active_at = stored.staff_seq, tx.now
+    row.unread += 1
+    wanted, references = gate.wants_check(parts, tx, row, site, cleaned.text)
+    if wanted and site.records_url and parts.life.live(tx, row) is None:
+        parts.life.offer(tx, row, references[0] if references else "")
+    return Written(row.id, stored.visitor_seq or 0, stored.at)
+
+
+def _reply(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text) -> Written:
+    """The agent's message: sent, or held with the reason."""
+    site = parts.store.directory.sites[row.site_id]
+    text = _cleaned(tx, row, "agent", given.text).text
+    why = gate.judge_talk(parts, tx, row, site, text)
+    who = door.actor(caller)
+    if why is None:
+        stored = tx.append(
+            row, "message", MessageBody(text), sender=who, visible=True, cid=given.cid, key=given.key, mac=given.mac
+        )
+        row.last_said = stored.staff_seq
+        return Written(row.id, stored.staff_seq, stored.at)
+    held_id = new_id()
+    stored = tx.append(
+        row,
+        "held",
+        HeldBody(held_id, text, why.code, why.topic),
+        sender=who,
+        visible=False,
+        cid=given.cid,
+        key=given.key,
+        mac=given.mac,
+    )
+    row.held += 1
+    tx.audit(who, "gate.hold", row.id, why.code)
+    checks.add_held(tx, row, Held(held_id, stored.staff_seq, who[1], "held", why.code, why.topic))
+    return Written(row.id, stored.staff_seq, stored.at, held_id)
+
+
+async def note(parts: Parts, caller: AgentCaller, conversation: str, cid: str, text: str) -> Written:
+    """An internal note; allowed in a frozen conversation too."""
+    who = door.actor(caller)
+    key = cid_key(conversation, who[1], cid)
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter(tx, caller, conversation)
+        mac = tx.vault.conversation_mac(row.key_id, "note", text)
+        repeat = _repeat(tx, row, caller, key, mac)
+        if repeat is not None:
+            return repeat
+        body = NoteBody(guard.clean(text).text)
+        stored = tx.append(row, "note", body, sender=who, visible=False, cid=cid, key=key, mac=mac)
+        return Written(row.id, stored.staff_seq, stored.at)
+
+    return await parts.store.write(apply, conversation=conversation, key=key)
+
+
+# ── what the gate holds ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _held(tx: Tx, row: Conversation, held_id: str) -> tuple[Held, HeldBody]:
+    found = checks.held_of(tx.connection, row, held_id)
+    stored = events.at_number(tx.connection, tx.vault, row, found[0].staff_seq) if found else None
+    if stored is None or not isinstance(stored.body, HeldBody):
+        raise NotFound()
+    return found[0], stored.body
+
+
+def _let_go(tx: Tx, row: Conversation, one: Held, text: str) -> int:
+    """The held text becomes a new message with a number in both streams, sealed anew for its place."""
+    stored = tx.append(row, "message", MessageBody(text, held=one.id), sender=("agent", one.agent_id), visible=True)
+    row.last_said = stored.staff_seq
+    row.held -= 1
+    checks.set_held(tx, one.id, "released")
+    return stored.staff_seq
+
+
+def release_held(parts: Parts, tx: Tx, row: Conversation) -> None:
+    """Decides every held message anew, in order; those that may leave now, leave."""
+    site = parts.store.directory.sites[row.site_id]
+    for one in checks.held_of(tx.connection, row):
+        _, body = _held(tx, row, one.id)
+        if gate.judge_talk(parts, tx, row, site, body.text) is None:
+            _let_go(tx, row, one, body.text)
+            tx.audit(SYSTEM, "gate.allow", row.id, one.id)
+
+
+async def drop_held(parts: Parts, caller: AgentCaller, conversation: str, held_id: str) -> Written:
+    """Takes a held message back."""
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter(tx, caller, conversation)
+        one, _ = _held(tx, row, held_id)
+        checks.set_held(tx, one.id, "dropped")
+        row.held -= 1
+        stored = tx.append(row, "dropped", DroppedBody(one.id), sender=door.actor(caller), visible=False)
+        tx.audit(door.actor(caller), "held.drop", row.id, one.id)
+        return Written(row.id, stored.staff_seq, stored.at)
+
+    return await parts.store.write(apply)
+
+
+async def override(parts: Parts, caller: AgentCaller, conversation: str, held_id: str, reason: str) -> Written:
+    """Lets a held message go against the gate. Money, another's record, asked-for secrets and strange links need a
+    supervisor. The reason stays in the thread as a note, and the deed in the audit log. Raises Denied."""
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter_open(tx, caller, conversation)
+        one, body = _held(tx, row, held_id)
+        if not caller.agent.role.leads and (one.topic == "payment" or one.code != "needs_check"):
+            tx.audit(door.actor(caller), "gate.override_refused", row.id, one.id)
+            return Written(row.id, 0, tx.now)
+        tx.append(row, "note", NoteBody(guard.clean(reason).text), sender=door.actor(caller), visible=False)
+        seq = _let_go(tx, row, one, body.text)
+        tx.audit(door.actor(caller), "gate.override", row.id, one.id)
+        return Written(row.id, seq, tx.now)
+
+    written = await parts.store.write(apply)
+    if not written.seq:
+        raise Denied("Only a supervisor may send this against the gate.")
+    return written
+
+
+def assign(parts: Parts, tx: Tx, row: Conversation, agent_id: str, *, by: AgentCaller) -> int:
+    """Gives the conversation to an agent, in both streams."""
+    agent = parts.store.directory.agents[agent_id]
+    site = parts.store.directory.sites.get(row.site_id)
+    row.state, row.agent_id, row.since = State.ASSIGNED, agent_id, tx.now
+    body = AssignedBody(face(agent, site), agent_id, by.agent.name if by.agent.id != agent_id else "")
+    return tx.append(row, "assigned", body, sender=SYSTEM, visible=True).staff_seq
+
+
+def refuse_closed(row: Conversation) -> None:
+    """Raises BadState."""
+    if row.state == State.CLOSED:
+        raise BadState("The conversation is closed.")

@@ -1,0 +1,125 @@
+"""Agents: adding, signing in and out, disabling, passwords.
+
+Knows accounts and sessions. Must not know cookies or prompts.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from ..errors import BadInput, NotFound, NotSignedIn, TooMany
+from ..model import Agent, AgentCaller, Role
+from ..store import Store, Tx, directory_changed, new_id, people
+from ..vault import hash_password, needs_rehash, new_token
+from .parts import Parts
+
+
+def session_hash(store: Store, token: str) -> bytes:
+    """The only form in which a session secret is kept."""
+    return store.vault.mac("session", "agent", token)
+
+
+async def sign_in(parts: Parts, email: str, password: str, address: str) -> tuple[str, Agent]:
+    """A new session's secret and the agent. Takes as long for an unknown address as for a wrong password.
+
+    Raises NotSignedIn; TooMany per network address and per account.
+    """
+    now = parts.store.now()
+    for key in (f"address {address}", f"email {people.normal_email(email)}"):
+        wait = parts.logins.take(key, now)
+        if wait is not None:
+            raise TooMany(retry_after=wait)
+    found = await parts.store.read(lambda c: people.agent_by_email(c, parts.store.vault, email))
+    is_right = await parts.passwords.verify(found[1] if found else None, password)
+    if found is None or not is_right or found[0].is_disabled:
+        actor = ("agent", found[0].id if found else "")
+        await parts.store.write(lambda tx: tx.audit(actor, "agent.sign_in_refused"))
+        raise NotSignedIn("That address and password do not go together.")
+    agent, old_hash = found
+    token = new_token()
+    hashed = session_hash(parts.store, token)
+    better = hash_password(password) if needs_rehash(old_hash) else ""
+
+    def apply(tx: Tx) -> None:
+        people.add_agent_session(tx, hashed, agent.id, tx.now + parts.settings.session_seconds)
+        if better:
+            people.set_password_hash(tx, agent.id, better)
+        tx.audit(("agent", agent.id), "agent.sign_in")
+
+    await parts.store.write(apply)
+    return token, agent
+
+
+async def sign_out(parts: Parts, caller: AgentCaller, token: str) -> None:
+    """Ends the session; its sockets close within a second."""
+
+    def apply(tx: Tx) -> None:
+        people.end_agent_sessions(tx, token_hash=session_hash(parts.store, token))
+        tx.audit(("agent", caller.agent.id), "agent.sign_out")
+
+    await parts.store.write(apply)
+
+
+async def add_agent(store: Store, name: str, email: str, role: str, password: str) -> Agent:
+    """Raises BadInput when the address is taken or a part is missing."""
+    if not name.strip() or "@" not in email:
+        raise BadInput("An agent needs a name and an e-mail address.")
+    agent = Agent(new_id(), name.strip(), email.strip(), Role(role))
+    hashed = hash_password(password)
+
+    def apply(tx: Tx) -> None:
+        people.add_agent(tx, agent, hashed)
+        directory_changed(tx)
+        tx.audit(("operator", ""), "agent.add", detail=agent.id)
+
+    try:
+        await store.write(apply)
+    except IntegrityError as error:
+        raise BadInput("An agent with this e-mail address exists already.") from error
+    await store.refresh()
+    return agent
+
+
+async def list_agents(store: Store) -> list[Agent]:
+    return await store.read(lambda connection: people.agents(connection, store.vault))
+
+
+async def _by_email(store: Store, email: str) -> Agent:
+    def query(connection: Connection) -> Agent:
+        found = people.agent_by_email(connection, store.vault, email)
+        if found is None:
+            raise NotFound("There is no agent with this e-mail address.")
+        return found[0]
+
+    return await store.read(query)
+
+
+async def set_disabled(store: Store, email: str, disabled: bool = True) -> Agent:
+    """Disables an agent, which ends all their sessions, or enables one again. Raises NotFound."""
+    agent = await _by_email(store, email)
+
+    def apply(tx: Tx) -> None:
+        people.set_disabled(tx, agent.id, disabled)
+        if disabled:
+            people.end_agent_sessions(tx, agent_id=agent.id)
+        directory_changed(tx)
+        tx.audit(("operator", ""), "agent.disable" if disabled else "agent.enable", detail=agent.id)
+
+    await store.write(apply)
+    await store.refresh()
+    return await _by_email(store, email)
+
+
+async def set_password(store: Store, email: str, password: str) -> Agent:
+    """A new password, which ends all sessions. Raises NotFound."""
+    agent = await _by_email(store, email)
+    hashed = hash_password(password)
+
+    def apply(tx: Tx) -> None:
+        people.set_password_hash(tx, agent.id, hashed)
+        people.end_agent_sessions(tx, agent_id=agent.id)
+        tx.audit(("operator", ""), "agent.password", detail=agent.id)
+
+    await store.write(apply)
+    return agent

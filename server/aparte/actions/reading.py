@@ -1,0 +1,256 @@
+"""Reading: snapshots, and the way back into a thread without a gap.
+
+Subscribes first, then reads the database from the last number, then drops doubles. Must not know how frames travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from .. import topics
+from ..errors import NotFound
+from ..frames import (
+    PAGE_EVENTS,
+    RESUME_EVENTS,
+    VERSION,
+    AgentWelcome,
+    CheckCard,
+    Colleague,
+    Entry,
+    Event,
+    Events,
+    Frame,
+    MessageBody,
+    Privacy,
+    Seq,
+    SiteFace,
+    StaffReset,
+    StaffView,
+    Standing,
+    VisitorReset,
+    VisitorView,
+    VisitorWelcome,
+)
+from ..frames import Page as FramePage
+from ..hub import Peer, Watch
+from ..identity.life import LIVE
+from ..model import AgentCaller, Level, Site, State, VisitorCaller
+from ..store import Directory, Stored, Tx, checks, conversations, events
+from ..store.conversations import Conversation
+from ..views import face, staff_event, visitor_event
+from . import door, gate
+from .inbox import entry_of
+from .parts import Parts
+
+_REFERENCES_IN = 40  # of the customer's last messages are looked through for booking references
+
+
+# ── views ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _card(parts: Parts, connection: Connection, row: Conversation, *, staff: bool) -> CheckCard | None:
+    check = checks.find(connection, parts.store.vault, row, row.check_id)
+    if check is None:
+        return None
+    now = parts.store.now()
+    sent = checks.count(connection, "send", row.id.encode(), now - parts.settings.code_sends_seconds)
+    return CheckCard(
+        id=check.id,
+        state=check.state,  # type: ignore[arg-type]  # the column holds nothing else
+        until=check.expires_at if check.state == "started" else 0.0,
+        tries_left=max(0, parts.settings.code_tries - check.tries) if check.state in LIVE else 0,
+        sends_left=max(0, parts.settings.code_sends - sent),
+        named=bool(check.secret.reference),
+        reference=check.secret.reference if staff else "",
+    )
+
+
+def _standing(parts: Parts, row: Conversation, *, staff: bool) -> Standing | None:
+    proof = gate.proof_of(parts.store.vault, row)
+    now = parts.store.now()
+    if proof is None or gate.level_of(parts.store.vault, row, parts.policy, now) < Level.V2:
+        return None
+    shown = parts.life.standing(proof, row)
+    return shown if staff else Standing(shown.level, shown.until, shown.contact)
+
+
+def visitor_view(parts: Parts, connection: Connection, row: Conversation) -> VisitorView:
+    directory = parts.store.directory
+    agent = directory.agents.get(row.agent_id or "")
+    return VisitorView(
+        id=row.id,
+        state=row.state,  # type: ignore[arg-type]  # the column holds nothing else
+        top=row.visitor_seq,
+        frozen=row.is_frozen,
+        agent=face(agent, directory.sites.get(row.site_id)) if agent and row.state == State.ASSIGNED else None,
+        check=_card(parts, connection, row, staff=False),
+        standing=_standing(parts, row, staff=False),
+        delivered=row.staff_delivered,
+        read=row.staff_read,
+        mine=row.visitor_read,
+    )
+
+
+def staff_view(parts: Parts, connection: Connection, row: Conversation) -> StaffView:
+    about = conversations.about(parts.store.vault, row)
+    return StaffView(
+        entry=entry_of(parts, connection, row),
+        lang=row.lang,
+        page=FramePage(about.page, about.title),
+        browser=about.browser,
+        created=row.created_at,
+        check=_card(parts, connection, row, staff=True),
+        standing=_standing(parts, row, staff=True),
+        references=_references(parts, connection, row),
+        delivered=row.visitor_delivered,
+        read=row.visitor_read,
+        mine=row.staff_read,
+    )
+
+
+def _references(parts: Parts, connection: Connection, row: Conversation) -> list[str]:
+    """The booking references that the customer named lately, newest first."""
+    site = parts.store.directory.sites.get(row.site_id)
+    if site is None or not site.formats:
+        return []
+    last = events.page(
+        connection,
+        parts.store.vault,
+        row,
+        for_visitor=True,
+        before=row.visitor_seq + 1,
+        limit=_REFERENCES_IN,
+    )
+    found: list[str] = []
+    for stored in reversed(last):
+        if stored.sender_kind == "visitor" and isinstance(stored.body, MessageBody):
+            found += [one for one in topics.notice(stored.body.text, site.formats).references if one not in found]
+    return found
+
+
+def site_face(parts: Parts, site: Site) -> SiteFace:
+    return SiteFace(site.id, site.name, site.desk, site.accent, site.phone, bool(parts.hub.online()))
+
+
+def colleagues(parts: Parts) -> list[Colleague]:
+    online = parts.hub.online()
+    return [
+        Colleague(one.id, one.name, one.role.value, one.id in online)
+        for one in parts.store.directory.agents.values()
+        if not one.is_disabled
+    ]
+
+
+async def visitor_welcome(parts: Parts, site: Site, caller: VisitorCaller | None) -> VisitorWelcome:
+    """The first answer to a visitor, with the view of the thread if there is one."""
+
+    def query(connection: Connection) -> VisitorView | None:
+        row = conversations.live_of(connection, caller.visitor) if caller else None
+        return visitor_view(parts, connection, row) if row else None
+
+    view = await parts.store.read(query) if caller else None
+    host = parts.settings.addressed()[0].partition("://")[2]
+    privacy = Privacy(host, parts.settings.retention_days)
+    return VisitorWelcome(VERSION, parts.store.epoch, parts.store.now(), site_face(parts, site), privacy, view)
+
+
+async def agent_welcome(parts: Parts, caller: AgentCaller, inbox: list[Entry]) -> AgentWelcome:
+    agent = caller.agent
+    return AgentWelcome(
+        VERSION,
+        parts.store.epoch,
+        parts.store.now(),
+        Colleague(agent.id, agent.name, agent.role.value, True),
+        [site_face(parts, one) for one in parts.store.directory.sites.values()],
+        colleagues(parts),
+        inbox,
+    )
+
+
+# ── threads ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _frames(found: Iterable[Stored], directory: Directory, *, staff: bool) -> list[Event]:
+    view = staff_event if staff else visitor_event
+    return [view(stored, directory) for stored in found]
+
+
+async def follow(parts: Parts, peer: Peer, conversation: str, last_seq: Seq, epoch: str) -> None:
+    """Brings `peer` into the thread: what it missed, in pages, then live. Raises NotFound."""
+    assert peer.caller is not None
+    staff = isinstance(peer.caller, AgentCaller)
+    parts.hub.unwatch(peer, conversation)
+    watch = parts.hub.watch(peer, conversation, last_seq)
+    try:
+        await _catch_up(parts, peer, conversation, watch, staff=staff, resumes=bool(epoch == parts.store.epoch))
+    except BaseException:
+        if not watch.is_live:
+            parts.hub.unwatch(peer, conversation)
+        raise
+
+
+async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *, staff: bool, resumes: bool) -> None:
+    caller = peer.caller
+    assert caller is not None
+    vault, directory = parts.store.vault, parts.store.directory
+
+    def begin(connection: Connection) -> tuple[Frame | None, int, Conversation]:
+        row = door.see(connection, caller, conversation)
+        top = row.staff_seq if staff else row.visitor_seq
+        is_resumed = resumes and 0 < watch.sent <= top and top - watch.sent <= RESUME_EVENTS
+        sent = watch.sent if is_resumed else max(0, top - PAGE_EVENTS)
+        if staff:
+            view = staff_view(parts, connection, row)
+            return StaffReset(conversation, parts.store.epoch, view, is_resumed), sent, row
+        if is_resumed:
+            return None, sent, row
+        return VisitorReset(conversation, parts.store.epoch, visitor_view(parts, connection, row)), sent, row
+
+    first, watch.sent, row = await parts.store.read(begin)
+    if staff and isinstance(caller, AgentCaller) and row.agent_id != caller.agent.id:
+        await _note_reading(parts, caller, conversation)
+    if first is not None:
+        peer.say(first)
+    while True:
+
+        def read(connection: Connection) -> tuple[list[Stored], int]:
+            now = door.see(connection, caller, conversation)
+            found = events.page(connection, vault, now, for_visitor=not staff, after=watch.sent, limit=PAGE_EVENTS)
+            return found, now.staff_seq if staff else now.visitor_seq
+
+        found, top = await parts.store.read(read)
+        if found:
+            watch.sent += len(found)
+            await peer.room()
+            peer.say(Events(conversation, _frames(found, directory, staff=staff), top))
+        if watch.sent >= top and parts.hub.caught_up(peer, conversation, watch):
+            return
+
+
+async def _note_reading(parts: Parts, caller: AgentCaller, conversation: str) -> None:
+    """Reading without assignment is always recorded."""
+
+    def apply(tx: Tx) -> None:
+        tx.audit(door.actor(caller), "conversation.read", conversation)
+
+    await parts.store.write(apply)
+
+
+async def history(parts: Parts, peer: Peer, conversation: str, before: int) -> Events:
+    """The page of events below `before`. Raises NotFound."""
+    caller = peer.caller
+    assert caller is not None
+    if conversation not in peer.watched:
+        raise NotFound()
+    staff = isinstance(caller, AgentCaller)
+
+    def query(connection: Connection) -> tuple[list[Stored], int]:
+        row = door.see(connection, caller, conversation)
+        found = events.page(connection, parts.store.vault, row, for_visitor=not staff, before=before, limit=PAGE_EVENTS)
+        return found, row.staff_seq if staff else row.visitor_seq
+
+    found, top = await parts.store.read(query)
+    items = _frames(found, parts.store.directory, staff=staff)
+    return Events(conversation, items, top, older=True, more=bool(items) and items[0].seq > 1)

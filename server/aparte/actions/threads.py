@@ -1,0 +1,197 @@
+"""Opening, claiming, transferring, ending a conversation.
+
+Knows states. Must not know sockets or how a text is judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import insert
+
+from .. import guard
+from ..errors import BadState, NotFound
+from ..frames import ClosedBody, EmptyBody
+from ..model import AgentCaller, Caller, State, VisitorCaller
+from ..store import Tx, conversations, new_id, people, sites
+from ..store.conversations import About, Conversation
+from ..store.schema import conversation as table
+from . import door, gate
+from .messages import Written, as_received, assign, refuse_closed, say
+from .parts import SYSTEM, Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A conversation and the session that now exists for it."""
+
+    caller: VisitorCaller
+    written: Written
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the browser tells with its first message. Page and title as the host page gave them."""
+
+    cid: str
+    text: str
+    name: str
+    page: str
+    title: str
+    browser: str
+    lang: str
+
+
+def token_hash(parts: Parts, token: str) -> bytes:
+    """The only form in which a session secret is kept."""
+    return parts.store.vault.mac("session", "visitor", token)
+
+
+def without_query(page: str) -> str:
+    """The page's address as it may be kept: no query, no fragment, no user."""
+    address = page.split("#", 1)[0].split("?", 1)[0]
+    scheme, separator, rest = address.partition("://")
+    if not separator or scheme not in ("http", "https"):
+        return ""
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+async def open_thread(parts: Parts, site: str, token: str, opening: Opening) -> Opened:
+    """The first message. Makes the person, the keys and the conversation; a repeat, a lost answer or a double
+    click finds what the first try made, and a visitor with a thread goes on in it."""
+    hashed = token_hash(parts, token)
+
+    def apply(tx: Tx) -> Opened:
+        session = people.visitor_session_of(tx.connection, hashed)
+        if session is not None and session.site_id != site:
+            raise NotFound()
+        row = conversations.live_of(tx.connection, session.visitor_id) if session else None
+        if session is None or row is None:
+            caller, row = _create(tx, site, hashed, opening)
+        else:
+            caller = VisitorCaller(session.id, session.visitor_id, site)
+            row = door.enter_open(tx, caller, row.id)
+        given = as_received(tx, row, caller.visitor, opening.cid, opening.text)
+        known = tx.repeat(given.key, given.mac)
+        if known is not None:
+            return Opened(caller, Written(row.id, known.visitor_seq or 0, known.at))
+        return Opened(caller, say(parts, tx, row, caller, given))
+
+    return await parts.store.write(apply)
+
+
+def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[VisitorCaller, Conversation]:
+    caller = VisitorCaller(new_id(), new_id(), site)
+    thread = new_id()
+    # The keys are durable in their ring before the first row that needs them.
+    person_key, key = tx.vault.new_pair(caller.visitor, thread)
+    people.add_visitor(tx, caller.visitor, site, person_key)
+    people.add_visitor_session(tx, caller.session, caller.visitor, site, hashed)
+    about = About(
+        guard.clean(opening.name).text, without_query(opening.page), guard.clean(opening.title).text, opening.browser
+    )
+    row = Conversation(
+        id=thread,
+        site_id=site,
+        number=sites.next_number(tx, site),
+        visitor_id=caller.visitor,
+        key_id=key,
+        lang=opening.lang,
+        about=conversations.seal_about(tx.vault, key, site, thread, about),
+        created_at=tx.now,
+        state=State.WAITING,
+        is_frozen=False,
+        agent_id=None,
+        visitor_seq=0,
+        staff_seq=0,
+        last_said=0,
+        unread=0,
+        held=0,
+        since=tx.now,
+        updated_at=tx.now,
+        active_at=tx.now,
+        visitor_delivered=0,
+        visitor_read=0,
+        staff_delivered=0,
+        staff_read=0,
+        check_id=None,
+        standing=None,
+    )
+    tx.connection.execute(insert(table).values(**asdict(row)))
+    tx.adopt(row)
+    return caller, row
+
+
+async def claim(parts: Parts, caller: AgentCaller, conversation: str) -> Written:
+    """Takes a waiting conversation. Raises BadState when a colleague was faster."""
+
+    def apply(tx: Tx) -> Written:
+        row = tx.conversation(conversation)
+        if not door.may_see(caller, row):
+            raise NotFound()
+        if row.state == State.ASSIGNED and row.agent_id == caller.agent.id:
+            return Written(row.id, row.staff_seq, tx.now)
+        if row.state != State.WAITING:
+            raise BadState("A colleague has this conversation already.")
+        seq = assign(parts, tx, row, caller.agent.id, by=caller)
+        tx.audit(door.actor(caller), "conversation.claim", row.id)
+        return Written(row.id, seq, tx.now)
+
+    return await parts.store.write(apply)
+
+
+async def transfer(parts: Parts, caller: AgentCaller, conversation: str, agent_id: str) -> Written:
+    """Gives the conversation to a colleague. Raises NotFound for an agent who is not there or is disabled."""
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter(tx, caller, conversation)
+        refuse_closed(row)
+        colleague = parts.store.directory.agents.get(agent_id)
+        if colleague is None or colleague.is_disabled:
+            raise NotFound("There is no such colleague.")
+        if row.agent_id == agent_id and row.state == State.ASSIGNED:
+            return Written(row.id, row.staff_seq, tx.now)
+        seq = assign(parts, tx, row, agent_id, by=caller)
+        tx.audit(door.actor(caller), "conversation.transfer", row.id, agent_id)
+        return Written(row.id, seq, tx.now)
+
+    return await parts.store.write(apply)
+
+
+async def close(parts: Parts, caller: Caller, conversation: str) -> Written:
+    """Ends the conversation; it opens again when the customer writes. What was proven ends with it."""
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter(tx, caller, conversation)
+        is_visitor = isinstance(caller, VisitorCaller)
+        if row.state != State.CLOSED:
+            live = parts.life.live(tx, row)
+            if live is not None:
+                parts.life.end(tx, row, live, "ended")
+            if row.standing is not None:
+                parts.life.lower(tx, row, "expired")
+            row.state, row.since = State.CLOSED, tx.now
+            body = ClosedBody("visitor" if is_visitor else "agent")
+            tx.append(row, "closed", body, sender=door.actor(caller), visible=True)
+            tx.audit(door.actor(caller), "conversation.close", row.id)
+        return Written(row.id, row.visitor_seq if is_visitor else row.staff_seq, tx.now)
+
+    return await parts.store.write(apply)
+
+
+async def unfreeze(parts: Parts, caller: AgentCaller, conversation: str) -> Written:
+    """A supervisor lets a frozen conversation go on; nothing is proven in it. Raises NotFound for others."""
+
+    def apply(tx: Tx) -> Written:
+        row = door.enter(tx, caller, conversation)
+        if not caller.agent.role.leads:
+            raise NotFound("Only a supervisor may do this.")
+        if row.is_frozen:
+            row.is_frozen = False
+            gate.lower_stale(parts, tx, row)
+            tx.append(row, "unfrozen", EmptyBody(), sender=SYSTEM, visible=True)
+            tx.audit(door.actor(caller), "conversation.unfreeze", row.id)
+        return Written(row.id, row.staff_seq, tx.now)
+
+    return await parts.store.write(apply)

@@ -1,0 +1,157 @@
+"""Who is calling: origins, addresses, agents' cookies and tickets, visitors' tokens.
+
+Knows headers and sessions. Must not know what a caller may do.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from .actions.parts import Parts
+from .actions.people import session_hash
+from .actions.threads import token_hash
+from .config import Settings
+from .errors import BadOrigin, NotSignedIn
+from .model import AgentCaller, VisitorCaller
+from .store import Tx, people
+
+COOKIE: Final = "__Host-aparte"
+TICKET_SECONDS: Final = 30
+_SEEN_EVERY: Final = 60.0  # seconds between notes that a session is alive
+
+Headers = Mapping[str, str]
+
+
+def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The request's headers, lower-case; repeated ones joined by a comma, cookies by a semicolon."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        joint = "; " if name == "cookie" else ", "
+        found[name] = f"{found[name]}{joint}{value}" if name in found else value
+    return found
+
+
+def address_of(scope: Mapping[str, Any], headers: Headers, trusted: Iterable[str]) -> str:
+    """The network address that limits count by. Forwarding headers are believed from trusted proxies alone:
+    the last address in them that is not itself a trusted proxy's."""
+    client = scope.get("client")
+    address = str(client[0]) if client else ""
+    blocks = [ipaddress.ip_network(one, strict=False) for one in trusted]
+    chain = [one.strip() for one in headers.get("x-forwarded-for", "").split(",") if one.strip()]
+    while chain and _within(address, blocks):
+        address = chain.pop()
+    return _block(address)
+
+
+def _within(address: str, blocks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed.version == block.version and parsed in block for block in blocks)
+
+
+def _block(address: str) -> str:
+    """What one party is given: an IPv4 address, or an IPv6 /64."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 6:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def require_origin(headers: Headers, origin: str) -> None:
+    """Raises BadOrigin unless the request comes from exactly this origin: null and absent are refused too."""
+    if headers.get("origin", "") != origin:
+        raise BadOrigin()
+
+
+def chat_origin(settings: Settings) -> str:
+    return settings.addressed()[0]
+
+
+def panel_origin(settings: Settings) -> str:
+    return settings.addressed()[1]
+
+
+# ── agents ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cookie_of(headers: Headers) -> str:
+    """The session secret in the agent's cookie; "" when there is none."""
+    for pair in headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
+
+
+def set_cookie(token: str, seconds: int) -> str:
+    """The Set-Cookie header. `__Host-` binds it to this host, to https (loopback counts) and to all paths."""
+    return f"{COOKIE}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict"
+
+
+async def agent_of(parts: Parts, headers: Headers) -> AgentCaller:
+    """The signed-in agent. Raises NotSignedIn."""
+    token = cookie_of(headers)
+    if not token:
+        raise NotSignedIn()
+    hashed = session_hash(parts.store, token)
+    now, idle = parts.store.now(), parts.settings.session_idle_seconds
+    found = await parts.store.read(lambda c: people.agent_of_session(c, parts.store.vault, hashed, now, idle))
+    if found is None:
+        raise NotSignedIn()
+    agent, seen_at = found
+    if now - seen_at > _SEEN_EVERY:
+        await parts.store.write(lambda tx: people.see_agent_session(tx, hashed))
+    return AgentCaller(hashed.hex(), agent)
+
+
+def new_ticket(parts: Parts, caller: AgentCaller) -> str:
+    """Opens one agent socket within half a minute: proof that the panel's own page asked for it."""
+    until = int(parts.store.now()) + TICKET_SECONDS
+    return f"{until}.{parts.store.vault.mac('session', 'ticket', caller.session, until).hex()}"
+
+
+def require_ticket(parts: Parts, caller: AgentCaller, ticket: str) -> None:
+    """Raises NotSignedIn for a ticket that is not this session's or is too old."""
+    until, _, _ = ticket.partition(".")
+    if not until.isascii() or not until.isdigit() or len(until) > 12 or int(until) < parts.store.now():
+        raise NotSignedIn("The ticket is too old. Ask for a new one.")
+    good = f"{until}.{parts.store.vault.mac('session', 'ticket', caller.session, int(until)).hex()}"
+    if not hmac.compare_digest(good.encode(), ticket.encode()):
+        raise NotSignedIn("The ticket is not this session's.")
+
+
+async def keep_alive(parts: Parts, caller: AgentCaller) -> None:
+    """An agent at work keeps the session from idling out."""
+
+    def apply(tx: Tx) -> None:
+        people.see_agent_session(tx, bytes.fromhex(caller.session))
+
+    await parts.store.write(apply)
+
+
+# ── visitors ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def visitor_of(parts: Parts, site: str, token: str) -> tuple[VisitorCaller, bool] | None:
+    """The visitor whose token this is, on this site, and whether a newer token is waiting to be kept; None for a
+    token that has made nothing yet."""
+    hashed = token_hash(parts, token)
+
+    def query(connection: Connection) -> people.Session | None:
+        return people.visitor_session_of(connection, hashed)
+
+    session = await parts.store.read(query)
+    if session is None or session.site_id != site:
+        return None
+    return VisitorCaller(session.id, session.visitor_id, site), session.renewing

@@ -1,0 +1,211 @@
+"""The live connections of this node: who listens to what, bounded outboxes, one writer task each.
+
+Knows peers, audiences and frames. `publish` never waits. Must not know the web framework, access rules or SQL beyond
+the events that the store hands it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from .frames import Frame, encode
+from .model import AgentCaller, Caller
+from .store import Directory, Stored
+from .views import staff_event, visitor_event
+
+SLOW: Final = 4008  # close code for a peer that did not take its frames; the client reconnects and resumes
+
+
+@dataclass(slots=True)
+class Watch:
+    """How far one peer has got in one conversation. Live events are pushed only once it has caught up."""
+
+    sent: int
+    is_live: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Peer:
+    """One socket.
+
+    Args: send: writes one text frame and waits for room; abort: cuts the connection at once;
+    most_frames and most_bytes bound the outbox; stalled_seconds: see `end`.
+    """
+
+    send: Callable[[str], Awaitable[None]]
+    close: Callable[[int], Awaitable[None]]
+    abort: Callable[[], None]
+    most_frames: int
+    most_bytes: int
+    stalled_seconds: float
+    caller: Caller | None = None
+    watched: dict[str, Watch] = field(default_factory=dict)
+    shown: set[str] = field(default_factory=set)  # conversations in this agent's inbox
+    ending: int | None = None
+    _frames: deque[str] = field(default_factory=deque)
+    _bytes: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def push(self, data: str, *, lasting: bool = True) -> None:
+        """Queues a frame. A full outbox drops what is ephemeral and ends the socket otherwise."""
+        if self.ending is not None:
+            return
+        if len(self._frames) >= self.most_frames or self._bytes + len(data) > self.most_bytes:
+            if lasting:
+                self.end(SLOW)
+            return
+        self._frames.append(data)
+        self._bytes += len(data)
+        self._wake.set()
+
+    def say(self, frame: Frame, *, lasting: bool = True) -> None:
+        self.push(encode(frame).decode(), lasting=lasting)
+
+    async def room(self) -> None:
+        """Waits until the outbox is at most half full: a long backlog goes beside the live events, in pages."""
+        while self.ending is None and (len(self._frames) * 2 > self.most_frames or self._bytes * 2 > self.most_bytes):
+            self._room.clear()
+            await self._room.wait()
+
+    def end(self, code: int) -> None:
+        """Closes after what is queued, or cuts the connection when the peer takes nothing for `stalled_seconds`."""
+        if self.ending is None:
+            self.ending = code
+            self._wake.set()
+            self._room.set()
+            asyncio.get_running_loop().call_later(self.stalled_seconds, self.abort)
+
+    def cut(self, code: int) -> None:
+        """Ends the socket with nothing more sent: what is queued is no longer the peer's to see."""
+        self._frames.clear()
+        self._bytes = 0
+        self.end(code)
+
+    async def write(self) -> None:
+        """The writer task: ends when the socket does."""
+        while True:
+            while self._frames:
+                if self.ending == SLOW:
+                    break
+                data = self._frames.popleft()
+                self._bytes -= len(data)
+                await self.send(data)
+            self._room.set()
+            if self.ending is not None:
+                await self.close(self.ending)
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+
+@dataclass(slots=True)
+class _Room:
+    visitors: set[Peer] = field(default_factory=set)
+    staff: set[Peer] = field(default_factory=set)
+    visitor_top: int = 0
+    staff_top: int = 0
+
+
+class Hub:
+    """All peers of this node, by what they watch."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.peers: set[Peer] = set()
+        self.changed: set[str] = set()  # conversations whose inbox line may have changed
+        self._directory = directory
+        self._rooms: dict[str, _Room] = {}
+
+    # ── who is here ──────────────────────────────────────────────────────────────────────────────────────
+
+    def agents(self) -> list[Peer]:
+        return [peer for peer in self.peers if isinstance(peer.caller, AgentCaller)]
+
+    def online(self) -> set[str]:
+        """The ids of the agents who have the panel open."""
+        return {peer.caller.agent.id for peer in self.peers if isinstance(peer.caller, AgentCaller)}
+
+    def leave(self, peer: Peer) -> None:
+        self.peers.discard(peer)
+        for conversation in list(peer.watched):
+            self.unwatch(peer, conversation)
+
+    # ── who listens to what ──────────────────────────────────────────────────────────────────────────────
+
+    def watch(self, peer: Peer, conversation: str, sent: int) -> Watch:
+        """Subscribes first; the caller then reads the backlog and calls `caught_up`."""
+        room = self._rooms.setdefault(conversation, _Room())
+        self._side(room, peer).add(peer)
+        peer.watched[conversation] = watch = Watch(sent)
+        return watch
+
+    def unwatch(self, peer: Peer, conversation: str) -> None:
+        if peer.watched.pop(conversation, None) is None:
+            return
+        room = self._rooms[conversation]
+        self._side(room, peer).discard(peer)
+        if not room.visitors and not room.staff:
+            del self._rooms[conversation]
+
+    def caught_up(self, peer: Peer, conversation: str, watch: Watch) -> bool:
+        """Goes live when nothing newer than `watch.sent` was published meanwhile; False: read once more."""
+        room = self._rooms.get(conversation)
+        if room is None or peer.watched.get(conversation) is not watch:
+            return True
+        top = room.staff_top if isinstance(peer.caller, AgentCaller) else room.visitor_top
+        watch.is_live = watch.sent >= top
+        return watch.is_live
+
+    def watchers(self, conversation: str, *, staff: bool) -> Iterable[Peer]:
+        room = self._rooms.get(conversation)
+        if room is None:
+            return ()
+        return list(room.staff if staff else room.visitors)
+
+    def _side(self, room: _Room, peer: Peer) -> set[Peer]:
+        return room.staff if isinstance(peer.caller, AgentCaller) else room.visitors
+
+    # ── what goes out ────────────────────────────────────────────────────────────────────────────────────
+
+    def publish(self, events: list[Stored]) -> None:
+        """Each event, encoded once per audience, to everyone live in it. Called in commit order."""
+        for stored in events:
+            self.changed.add(stored.conversation)
+            room = self._rooms.get(stored.conversation)
+            if room is None:
+                continue
+            room.staff_top = stored.staff_seq
+            if room.staff:
+                self._send(room.staff, stored.conversation, stored.staff_seq, staff_event, stored)
+            if stored.visitor_seq is not None:
+                room.visitor_top = stored.visitor_seq
+                if room.visitors:
+                    self._send(room.visitors, stored.conversation, stored.visitor_seq, visitor_event, stored)
+
+    def _send(
+        self,
+        peers: set[Peer],
+        conversation: str,
+        seq: int,
+        view: Callable[[Stored, Directory], Frame],
+        stored: Stored,
+    ) -> None:
+        data = ""
+        for peer in peers:
+            watch = peer.watched[conversation]
+            if watch.is_live and watch.sent < seq:
+                data = data or encode(view(stored, self._directory)).decode()
+                watch.sent = seq
+                peer.push(data)
+
+    def tell(self, conversation: str, frame: Frame, *, staff: bool, but: Peer | None = None) -> None:
+        """An ephemeral frame to one audience of a conversation."""
+        data = ""
+        for peer in self.watchers(conversation, staff=staff):
+            if peer is not but:
+                data = data or encode(frame).decode()
+                peer.push(data, lasting=False)

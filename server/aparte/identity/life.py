@@ -1,0 +1,238 @@
+"""The life of a check: offered, started, tried, ended. Everything here runs inside the writer's transaction.
+
+Knows counts, times and bindings. Must not know who may ask for a check, nor how a letter travels.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from ..config import Settings
+from ..errors import BadState, ChecksPaused, CodeRefused, TooMany
+from ..frames import AlarmBody, CheckBody, CheckCard, EmptyBody, Standing, StandingBody
+from ..model import Level
+from ..store import Tx, checks, conversations, new_id, outbox
+from ..store.checks import Check, Secret
+from ..store.conversations import Conversation, Proof
+from .email_code import METHOD
+
+SYSTEM: Final = ("system", "")
+DAY: Final = 86_400.0
+LIVE: Final = frozenset({"offered", "started"})
+_SLOWEST: Final = 300.0  # seconds that a letter is put off at most when one record is asked for too often
+
+
+def normal_reference(reference: str) -> str:
+    """The form by which a record is recognised: letters and digits, upper case."""
+    return "".join(char for char in reference.upper() if char.isalnum())
+
+
+def record_index(tx: Tx, site: str, reference: str) -> bytes:
+    """The keyed index of a record: equal for equal references of one site, and tells nothing else."""
+    return tx.vault.mac("index", "record", site, normal_reference(reference))
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The rules of checks with this installation's numbers."""
+
+    settings: Settings
+
+    def card(self, tx: Tx, row: Conversation, check: Check, *, late: bool = False) -> CheckCard:
+        """The check as screens draw it."""
+        return CheckCard(
+            id=check.id,
+            state=check.state,  # type: ignore[arg-type]  # the column holds nothing else
+            until=check.expires_at if check.state == "started" else 0.0,
+            tries_left=max(0, self.settings.code_tries - check.tries),
+            sends_left=max(0, self.settings.code_sends - self._sends(tx, row)),
+            named=bool(check.secret.reference),
+            late=late,
+            reference=check.secret.reference,
+        )
+
+    def _sends(self, tx: Tx, row: Conversation) -> int:
+        since = tx.now - self.settings.code_sends_seconds
+        return checks.count(tx.connection, "send", row.id.encode(), since)
+
+    def live(self, tx: Tx, row: Conversation) -> Check | None:
+        """The conversation's check while it can still succeed."""
+        check = checks.find(tx.connection, tx.vault, row, row.check_id)
+        return check if check is not None and check.state in LIVE else None
+
+    def show(self, tx: Tx, row: Conversation, check: Check, *, late: bool = False) -> None:
+        tx.append(row, "check", CheckBody(self.card(tx, row, check, late=late)), sender=SYSTEM, visible=True)
+
+    def end(self, tx: Tx, row: Conversation, check: Check, state: str) -> None:
+        """Ends a check in `state`; its code is void."""
+        check.state, check.code_mac = state, None
+        checks.save(tx, row, check)
+        self.show(tx, row, check)
+
+    # ── beginning ────────────────────────────────────────────────────────────────────────────────────────
+
+    def offer(self, tx: Tx, row: Conversation, reference: str) -> Check:
+        """The card appears in the thread; nothing is sent before somebody asks for it."""
+        self._make_room(tx, row)
+        check = Check(new_id(), row.id, "", None, Secret(reference), "offered", None, 0, tx.now, tx.now + DAY)
+        checks.add(tx, row, check)
+        row.check_id = check.id
+        self.show(tx, row, check)
+        return check
+
+    def _make_room(self, tx: Tx, row: Conversation) -> None:
+        """One live check per conversation."""
+        before = self.live(tx, row)
+        if before is not None:
+            self.end(tx, row, before, "ended")
+
+    def start(self, tx: Tx, row: Conversation, session: str, reference: str) -> Check:
+        """Starts a check of this record for this visitor session, and has a letter sent.
+
+        Whether the record exists is not known here, and nothing that a person sees depends on it.
+        Raises ChecksPaused; TooMany when too many letters were asked for.
+        """
+        self._may_send(tx, row)
+        before = self.live(tx, row)
+        record = record_index(tx, row.site_id, reference)
+        if before is not None and before.state == "offered":
+            check = before
+        else:
+            self._make_room(tx, row)
+            check = Check(new_id(), row.id, "", None, Secret(), "offered", None, 0, tx.now, tx.now)
+            checks.add(tx, row, check)
+            row.check_id = check.id
+        check.session, check.record, check.secret = session, record, Secret(normal_reference(reference))
+        check.state, check.tries = "started", 0
+        # Never equal to a code's hash: an answer to a check without a letter fails like any wrong one.
+        check.code_mac = secrets.token_bytes(32)
+        check.expires_at = tx.now + self.settings.code_seconds
+        self._send(tx, row, check)
+        return check
+
+    def resend(self, tx: Tx, row: Conversation, check: Check) -> None:
+        """Another letter with another code; the tries stay counted. Raises as `start`, and BadState."""
+        if check.state != "started" or check.expires_at <= tx.now:
+            raise BadState("This check has ended. Ask for a new one.")
+        self._may_send(tx, row)
+        self._send(tx, row, check)
+
+    def _may_send(self, tx: Tx, row: Conversation) -> None:
+        self.refuse_while_paused(tx)
+        since = tx.now - self.settings.code_sends_seconds
+        if self._sends(tx, row) >= self.settings.code_sends:
+            first = checks.oldest(tx.connection, "send", row.id.encode(), since) or tx.now
+            raise TooMany(
+                "Enough letters were sent for now. Look in the mailbox, also among unwanted mail.",
+                retry_after=first - since,
+            )
+
+    def _send(self, tx: Tx, row: Conversation, check: Check) -> None:
+        assert check.record is not None
+        checks.note(tx, "send", row.id.encode())
+        recent = checks.count(tx.connection, "send.record", check.record, tx.now - DAY)
+        checks.note(tx, "send.record", check.record)
+        # A record asked for too often is slowed down and looked at, but its owner is never locked out.
+        beyond = recent - self.settings.record_sends_per_day
+        delay = min(_SLOWEST, 15.0 * 2.0 ** min(beyond, 8)) if beyond >= 0 else 0.0
+        if beyond >= 0:
+            tx.append(row, "alarm", AlarmBody("many_sends"), sender=SYSTEM, visible=False)
+            tx.audit(SYSTEM, "check.many_sends", row.id, check.id)
+        checks.save(tx, row, check)
+        outbox.add(tx, row, "check.letter", check.id.encode(), at=tx.now + delay)
+        self.show(tx, row, check)
+
+    def refuse_while_paused(self, tx: Tx) -> None:
+        """The breaker: many wrong codes everywhere pause all codes for a while."""
+        since = tx.now - self.settings.breaker_seconds
+        if checks.count(tx.connection, "wrong", b"", since) >= self.settings.breaker_failures:
+            first = checks.oldest(tx.connection, "wrong", b"", since) or tx.now
+            raise ChecksPaused(retry_after=first - since)
+
+    # ── answering ────────────────────────────────────────────────────────────────────────────────────────
+
+    def answer(self, tx: Tx, row: Conversation, check_id: str, session: str, code: str) -> CodeRefused | None:
+        """One try. None: the conversation is at V2 now. The refusal is returned, not raised, so that the counted
+        try and the audit line are committed with it; it is one and the same for a wrong code, another conversation
+        or browser, an ended or an expired check. Raises ChecksPaused while the breaker is open.
+        """
+        self.refuse_while_paused(tx)
+        check = checks.find(tx.connection, tx.vault, row, check_id)
+        if (
+            check is None
+            or check.id != row.check_id
+            or check.state != "started"
+            or check.session != session
+            or check.expires_at <= tx.now
+        ):
+            tx.audit(SYSTEM, "check.refused", row.id, check_id)
+            return CodeRefused()
+        check.tries += 1  # before comparing, in the same transaction
+        tx.audit(SYSTEM, "check.try", row.id, check.id)
+        # Compared in any case, so that a record with too many tries answers no faster than another.
+        is_right = METHOD.verify(tx.vault, check, code)
+        if self._too_many_tries(tx, check) or not is_right:
+            self._wrong(tx, row, check)
+            return CodeRefused()
+        self._right(tx, row, check)
+        return None
+
+    def _too_many_tries(self, tx: Tx, check: Check) -> bool:
+        """Whether codes for this record count no more today; telephone and desk stay open to its owner."""
+        assert check.record is not None
+        tried = checks.count(tx.connection, "try.record", check.record, tx.now - DAY)
+        checks.note(tx, "try.record", check.record)
+        if tried == self.settings.record_tries_per_day:
+            tx.audit(SYSTEM, "check.record_tries", check.conversation_id, check.id)
+        return tried >= self.settings.record_tries_per_day
+
+    def _wrong(self, tx: Tx, row: Conversation, check: Check) -> None:
+        checks.note(tx, "wrong", b"")
+        tx.audit(SYSTEM, "check.wrong", row.id, check.id)
+        if check.tries >= self.settings.code_tries:
+            tx.audit(SYSTEM, "check.lock", row.id, check.id)
+            tx.append(row, "alarm", AlarmBody("tries_used"), sender=SYSTEM, visible=False)
+            self.end(tx, row, check, "failed")
+        else:
+            checks.save(tx, row, check)
+            self.show(tx, row, check)
+
+    def _right(self, tx: Tx, row: Conversation, check: Check) -> None:
+        assert check.record is not None
+        self.end(tx, row, check, "verified")
+        proof = Proof(Level.V2, check.session, check.record.hex(), check.secret.reference, check.secret.contact, tx.now)
+        row.standing = conversations.seal_proof(tx.vault, row, proof)
+        row.active_at = tx.now
+        tx.audit(SYSTEM, "check.success", row.id, check.id)
+        tx.audit(SYSTEM, "level.up", row.id, "V2")
+        standing = self.standing(proof, row)
+        tx.append(row, "standing", StandingBody(standing, "code"), sender=SYSTEM, visible=True)
+
+    def standing(self, proof: Proof, row: Conversation) -> Standing:
+        """What screens show of a proof that counts."""
+        until = min(proof.since + self.settings.assurance_seconds, row.active_at + self.settings.assurance_idle_seconds)
+        return Standing(proof.level, until, proof.contact, proof.reference)
+
+    # ── ending ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def lower(self, tx: Tx, row: Conversation, why: str) -> None:
+        """Nothing is proven any more."""
+        row.standing = None
+        body = StandingBody(Standing(Level.V0), why)  # type: ignore[arg-type]  # callers pass its literals
+        tx.append(row, "standing", body, sender=SYSTEM, visible=True)
+        tx.audit(SYSTEM, "level.down", row.id, why)
+
+    def kill(self, tx: Tx, row: Conversation, check_id: str) -> None:
+        """ "This is not me": the check dies, the conversation freezes, the panel is alarmed."""
+        check = checks.find(tx.connection, tx.vault, row, check_id)
+        if check is not None and check.state in LIVE | {"verified"}:
+            self.end(tx, row, check, "killed")
+        if row.standing is not None:
+            self.lower(tx, row, "not_me")
+        if not row.is_frozen:
+            row.is_frozen = True
+            tx.append(row, "frozen", EmptyBody(), sender=SYSTEM, visible=True)
+        tx.append(row, "alarm", AlarmBody("not_me"), sender=SYSTEM, visible=False)
+        tx.audit(SYSTEM, "check.not_me", row.id, check_id)

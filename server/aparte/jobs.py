@@ -1,0 +1,109 @@
+"""What happens when nobody asks: inbox lines, marks, presence, positions, expiry, retention, ended sessions.
+
+Knows how often. Must not judge: it calls verbs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, select
+
+from .actions import expiry, inbox, marks, reading
+from .actions.parts import Parts
+from .errors import AparteError
+from .frames import DeskState, Pos, Presence
+from .model import AgentCaller
+from .store import people
+from .store.schema import conversation
+
+log = structlog.get_logger("aparte.jobs")
+SIGNED_OUT: Final = 4401
+_AT_ONCE: Final = 500
+
+
+class Jobs:
+    """The periodic work of one server."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._online: set[str] | None = None
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        parts = self._parts
+        await asyncio.gather(
+            self._every(0.25, lambda: inbox.refresh(parts)),
+            self._every(0.5, self._sessions),
+            self._every(1.0, lambda: marks.store(parts)),
+            self._every(1.0, self._presence),
+            self._every(2.0, self._directory),
+            self._every(5.0, lambda: expiry.checks_overdue(parts)),
+            self._every(5.0, lambda: expiry.proofs_overdue(parts)),
+            self._every(15.0, self._positions),
+            self._every(15.0, parts.store.keep_time),
+            self._every(3600.0, lambda: expiry.retention(parts)),
+        )
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except AparteError as error:
+                # The next round tries again; a store that is down is told to people by what they do.
+                log.warning("jobs.round", code=error.code)
+
+    async def _sessions(self) -> None:
+        """Ends the sockets of agents whose session ended: signed out, disabled, new password, too old."""
+        parts = self._parts
+        peers = parts.hub.agents()
+        if not peers:
+            return
+        hashes = {bytes.fromhex(peer.caller.session) for peer in peers if isinstance(peer.caller, AgentCaller)}
+        now, idle = parts.store.now(), parts.settings.session_idle_seconds
+        good = await parts.store.read(lambda c: people.good_sessions(c, list(hashes), now, idle))
+        for peer in peers:
+            if isinstance(peer.caller, AgentCaller) and bytes.fromhex(peer.caller.session) not in good:
+                peer.cut(SIGNED_OUT)
+
+    async def _presence(self) -> None:
+        """Who is at the desk, told when it changes."""
+        hub = self._parts.hub
+        online = hub.online()
+        if online == self._online:
+            return
+        was_open, self._online = bool(self._online), online
+        presence = Presence(reading.colleagues(self._parts))
+        for peer in list(hub.peers):
+            if isinstance(peer.caller, AgentCaller):
+                peer.say(presence, lasting=False)
+            elif was_open != bool(online):
+                peer.say(DeskState(bool(online)), lasting=False)
+
+    async def _directory(self) -> None:
+        if await self._parts.store.refresh():
+            self._online = None
+
+    async def _positions(self) -> None:
+        """Tells every peer the top numbers of its threads, as the store has them."""
+        parts = self._parts
+        wanted = list({thread for peer in parts.hub.peers for thread in peer.watched})
+        tops: dict[str, tuple[int, int]] = {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+
+            def query(connection: Connection, some: list[str] = some) -> dict[str, tuple[int, int]]:
+                table = conversation.c
+                found = select(table.id, table.visitor_seq, table.staff_seq).where(table.id.in_(some))
+                return {row[0]: (row[1], row[2]) for row in connection.execute(found)}
+
+            tops.update(await parts.store.read(query))
+        now = parts.store.now()
+        for peer in list(parts.hub.peers):
+            staff = isinstance(peer.caller, AgentCaller)
+            positions = {thread: tops[thread][1 if staff else 0] for thread in peer.watched if thread in tops}
+            peer.say(Pos(now, positions), lasting=False)

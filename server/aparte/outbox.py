@@ -1,0 +1,115 @@
+"""Empties the outbox: takes what is due, hands it to whoever sends that kind, and tries again later if need be.
+
+Knows rows, retries and waiting. Must not know what a letter says or what a record is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+
+from .errors import AparteError, Unavailable
+from .store import Store, outbox
+from .store.outbox import Row
+
+FIRST_RETRY: Final = 1.0  # seconds; doubled each time
+LONGEST_RETRY: Final = 60.0
+AT_ONCE: Final = 8  # rows under way together
+IDLE_SECONDS: Final = 30.0  # a look even if nobody rang
+
+log = structlog.get_logger("aparte.outbox")
+Handler = Callable[[Row], Awaitable[None]]
+Trouble = Callable[[Row, Unavailable], Awaitable[None]]
+
+
+class OutboxWorker:
+    """At least once: a handler may see a row again after a crash, with the same id.
+
+    A handler returns when the row is done, raises Unavailable to be called again later, and any other AparteError
+    when no later try can succeed.
+    """
+
+    def __init__(
+        self, store: Store, handlers: Mapping[str, Handler], *, trouble: Trouble, failed: Handler, patience: float
+    ) -> None:
+        """Args: trouble is told of a row's first failed try; failed of a row given up; patience in seconds."""
+        self._store = store
+        self._handlers = handlers
+        self._trouble = trouble
+        self._failed = failed
+        self._patience = patience
+        self._bell = asyncio.Event()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+
+    def ring(self) -> None:
+        """There is something new."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        try:
+            while True:
+                self._bell.clear()
+                wait = await self._round()
+                try:
+                    await asyncio.wait_for(self._bell.wait(), wait)
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    async def _round(self) -> float:
+        now = self._store.now()
+        try:
+            rows = await self._store.read(lambda c: outbox.due(c, self._store.vault, now, AT_ONCE + len(self._busy)))
+            following = await self._store.read(outbox.next_due)
+        except AparteError as error:
+            log.warning("outbox.unreadable", code=error.code)
+            return FIRST_RETRY
+        for row in rows:
+            if row.id not in self._busy and len(self._busy) < AT_ONCE:
+                task = self._busy[row.id] = asyncio.create_task(self._take(row))
+                task.add_done_callback(lambda _task, done=row.id: self._done(done))  # type: ignore[misc]
+        if following is None:
+            return IDLE_SECONDS
+        return max(0.05, min(IDLE_SECONDS, following - now)) if following > now else 1.0
+
+    def _done(self, row_id: str) -> None:
+        self._busy.pop(row_id, None)
+        self.ring()
+
+    async def _take(self, row: Row) -> None:
+        try:
+            await self._try(row)
+        except AparteError as error:
+            # The store itself could not be written: the row is still there and due.
+            log.warning("outbox.store", code=error.code, row=row.id)
+            await asyncio.sleep(FIRST_RETRY)
+
+    async def _try(self, row: Row) -> None:
+        try:
+            await self._handlers[row.kind](row)
+        except Unavailable as error:
+            if self._store.now() - row.created_at > self._patience:
+                await self._give_up(row, error)
+                return
+            delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0**row.attempts)
+            log.warning("outbox.retry", kind=row.kind, row=row.id, code=error.code, attempts=row.attempts + 1)
+            at = self._store.now() + delay
+            await self._store.write(lambda tx: outbox.retry(tx, row.id, row.attempts + 1, at))
+            if row.attempts == 0:
+                await self._trouble(row, error)
+        except AparteError as error:
+            await self._give_up(row, error)
+        else:
+            await self._store.write(lambda tx: outbox.end(tx, row.id, "done"))
+
+    async def _give_up(self, row: Row, error: AparteError) -> None:
+        log.error("outbox.failed", kind=row.kind, row=row.id, code=error.code)
+        await self._store.write(lambda tx: outbox.end(tx, row.id, "failed"))
+        await self._failed(row)

@@ -1,0 +1,113 @@
+"""What each audience may see of an event: the one place that turns stored bodies into frames for a reader.
+
+Knows, field by field, what is a visitor's and what is staff's. Must not know sockets or SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from .frames import (
+    STAFF_ONLY,
+    ActBody,
+    AssignedBody,
+    CheckBody,
+    Event,
+    Face,
+    MessageBody,
+    Part,
+    Sender,
+    StandingBody,
+)
+from .model import Agent, Site
+from .store import Directory, Stored
+
+_replace: Any = msgspec.structs.replace
+_VISITOR: Final = Sender(kind="visitor")
+_SYSTEM: Final = Sender(kind="system")
+
+
+def face(agent: Agent | None, site: Site | None) -> Face:
+    """The agent card that the customer sees: the server's word, never an agent's or a visitor's."""
+    return Face(name=agent.name if agent else "", role=(site.desk or site.name) if site else "")
+
+
+def _message(body: MessageBody) -> Part:
+    return _replace(body, held="") if body.held else body
+
+
+def _without_reference(body: CheckBody | StandingBody) -> Part:
+    if isinstance(body, CheckBody):
+        return CheckBody(_replace(body.check, reference=""))
+    return StandingBody(_replace(body.standing, reference=""), body.why)
+
+
+_FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
+    "message": _message,
+    "assigned": lambda body: AssignedBody(body.agent),
+    "closed": lambda body: body,
+    "reopened": lambda body: body,
+    "check": _without_reference,
+    "standing": _without_reference,
+    "frozen": lambda body: body,
+    "unfrozen": lambda body: body,
+    "act": lambda body: ActBody(body.act, body.state, body.title, body.label, body.due),
+    "unreadable": lambda body: body,
+}
+
+
+def _raw(body: Part) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(body))
+
+
+def visitor_event(stored: Stored, directory: Directory) -> Event:
+    """The event as the visitor stream has it. A kind that has no row above never reaches a visitor."""
+    if stored.kind in STAFF_ONLY or stored.visitor_seq is None:
+        raise LookupError(f"an event of kind {stored.kind} is not for visitors")
+    if stored.sender_kind == "visitor":
+        sender = _VISITOR
+    elif stored.sender_kind == "agent":
+        agent = directory.agents.get(stored.sender_id)
+        sender = Sender(kind="agent", name=agent.name if agent else "")
+    else:
+        sender = _SYSTEM
+    return Event(
+        stored.conversation,
+        stored.visitor_seq,
+        stored.id,
+        stored.kind,
+        stored.at,
+        sender,
+        _raw(_FOR_VISITOR[stored.kind](stored.body)),
+        stored.cid if stored.sender_kind == "visitor" else "",
+    )
+
+
+def staff_event(stored: Stored, directory: Directory) -> Event:
+    """The event as the staff stream has it."""
+    if stored.sender_kind == "visitor":
+        sender = _VISITOR
+    elif stored.sender_kind == "agent":
+        agent = directory.agents.get(stored.sender_id)
+        sender = Sender(
+            kind="agent",
+            name=agent.name if agent else "",
+            role=agent.role.value if agent else "",
+            id=stored.sender_id,
+        )
+    else:
+        sender = _SYSTEM
+    return Event(
+        stored.conversation,
+        stored.staff_seq,
+        stored.id,
+        stored.kind,
+        stored.at,
+        sender,
+        _raw(stored.body),
+        stored.cid,
+        stored.visitor_seq or 0,
+    )
