@@ -26,9 +26,11 @@ _TAIL: Final = 120
 _FEWEST: Final = 3  # no secret has fewer digits
 
 _DIGIT: Final = re.compile("[0-9]")
+_KEPT: Final = re.compile("[0-9]|[a-z]{2,4}[0-9]{2}")  # how the second half of a number begins
 # Every character that is read as a digit, or as several characters with a digit among them.
 _ANY_DIGIT: Final = re.compile(
-    r"[\d¹²³¼-¾፩-፱៰-៹᧚⁰⁴-⁹₀-₉⅐-⅞⅟↉①-⓿❶-➓〇一七三九二五八六四零㆒-㆕㈠-㈨㈩㉈-㉟㊀-㊉㊱-㊿㋀-㋋㍘-㍰㏠-㏾]"
+    r"[\d¹²³¼-¾፩-፱៰-៹᧚⁰⁴-⁹₀-₉⅐-⅞⅟↉①-⓿❶-➓〇一七三九二五八六四零㆒-㆕㈠-㈨㈩㉈-㉟㊀-㊉㊱-㊿㋀-㋋㍘-㍰㏠-㏾⼀⼆⼋㍸㍹㎟-㎨㎯\uf9b2\uf9d1"
+    r"\U00010a40-\U00010a43\U00010e60-\U00010e68\U00011052-\U0001105a\U0001f100-\U0001f10a🈔🈩🈪🉁🉂]"
 )
 
 
@@ -75,14 +77,13 @@ def clean(text: str, previous: str = "") -> Cleaned:
         return Cleaned(text, ())
     reading = read(text)
     before = ""
-    tail = ""
     if previous and needs_previous(text):
-        tail = previous[-_TAIL:]
-        before = read(tail).plain + "\n"
+        before = read(previous[-_TAIL:]).plain + "\n"
     base = len(before)
+    plain = before + reading.plain
     spots = [
-        (max(start, base) - base, end - base, kind, mark)
-        for start, end, kind, mark in _find(before + reading.plain, base, tail)
+        (_own(plain, start, base) - base, end - base, kind, mark)
+        for start, end, kind, mark in _find(plain, base)
         if end > base
     ]
     if not spots:
@@ -97,8 +98,16 @@ def clean(text: str, previous: str = "") -> Cleaned:
     return Cleaned("".join(pieces), tuple(kind for _, _, kind, _ in spots))
 
 
-def _find(plain: str, base: int, tail: str) -> list[tuple[int, int, str, str]]:
-    """Secrets in `plain` in order: start, end, kind, mark. `base`: where the message begins, after `tail`."""
+def _own(plain: str, start: int, base: int) -> int:
+    """Where a secret's part in the message itself starts: words in front of the second half stay."""
+    if start >= base:
+        return start
+    rest = _KEPT.search(plain, base)
+    return rest.start() if rest else base
+
+
+def _find(plain: str, base: int) -> list[tuple[int, int, str, str]]:
+    """Secrets in `plain` in order: start, end, kind, mark. `base`: where the message begins, after the one before."""
     joint = base - 1
     spots: list[tuple[int, int, str, str]] = []
     digits = len(_DIGIT.findall(plain))

@@ -16,7 +16,7 @@ from aparte.guard.reading import read, visible
 _LONGEST: Final = 8000  # characters looked at; a message has 4,000 at most
 
 _SENTENCE: Final = re.compile(r"[^.!?;\n]{1,600}[.!?;\n]?")
-_PASS: Final = r"pass ?(?:word|code|phrase)s?|mots? de passe|mdp|(?:full|whole|complete|entire) card (?:number|details)|numeros? complets? de (?:votre |la |ta )?carte"
+_ENTRY: Final = r"pass ?(?:word|code|phrase)s?|mots? de passe|mdp|(?:full|whole|complete|entire) card (?:number|details)|numeros? complets? de (?:votre |la |ta )?carte"
 _CHECK_CODE: Final = (
     r"(?:[468]|four|six|eight|quatre|huit)[- ](?:digit|figure)s? (?:code|number)|code a (?:[468]|quatre|six|huit) chiffres"
     r"|(?:one[- ]time|check|confirmation|login|log-in|sms|e-?mail(?:ed)?|texted) (?:code|passcode|password)|otp"
@@ -25,7 +25,7 @@ _CHECK_CODE: Final = (
     r"|code (?:de controle|de confirmation|de connexion)"
 )
 # A code that the customer is asked to say. Typing it where the check asks for it is what it is for.
-_SECRET: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES}|{_PASS})(?![a-z])")
+_SECRET: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES}|{_ENTRY})(?![a-z])")
 _CODE: Final = re.compile(rf"(?<![a-z0-9])(?:{_CHECK_CODE}|(?:the|that|your|this|le|ce|votre|ton) code)(?![a-z])")
 
 _TELL: Final = (
