@@ -1,0 +1,256 @@
+"""What `aparte doctor` looks at, one function for each thing.
+
+Knows how each part shows that it is well. Must not change anything, nor print.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from aparte import errors
+from aparte.config import Settings
+
+if TYPE_CHECKING:
+    from aparte.model import Site
+
+# Below this the writer may soon be refused room; a day of a busy desk is some tens of megabytes.
+_FREE_BYTES: Final = 500 << 20
+_NOT_BEFORE: Final = 1_767_225_600  # 2026-01-01: an earlier clock has lost its time
+_AHEAD_SECONDS: Final = 120.0  # a file written so far in the future was written by another clock
+_REACH_SECONDS: Final = 8.0
+# No company uses it: the answer "no such record" is the proof that address, key and clock are right.
+_NO_RECORD: Final = "DOCTOR0"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, whether it is well, and what was seen or is to be done."""
+
+    name: str
+    ok: bool
+    says: str
+
+
+def all_of(settings: Settings) -> list[Finding]:
+    """Every finding about this installation, in the order in which they should be mended."""
+    found = [Finding("settings", True, "understood, and none contradicts another")]
+    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        _places, _keys, _store, _clock, _disk, _address, _mail, _connectors,
+    )  # fmt: skip
+    for look in looks:
+        found.extend(look(settings))
+    return found
+
+
+def _places(settings: Settings) -> Iterator[Finding]:
+    for name, path, mode in (
+        ("data", settings.data, 0o700),
+        ("keyring folder", settings.keyring.parent, 0o700),
+        ("keyring", settings.keyring, 0o600),
+        ("root_key folder", settings.root_key.parent, 0o700),
+        ("root_key", settings.root_key, 0o400),
+    ):
+        try:
+            state = path.stat()
+        except OSError as error:
+            yield Finding(name, False, f"{path}: {error.strerror}: put it back, or run aparte init")
+            continue
+        if state.st_mode & 0o077:
+            shown = stat.S_IMODE(state.st_mode)
+            yield Finding(name, False, f"{path}: others may use it (mode {shown:04o}): run chmod {mode:04o} {path}")
+        elif state.st_uid not in (os.geteuid(), 0) or not os.access(path, os.R_OK):
+            yield Finding(name, False, f"{path}: belongs to another account: run chown for the account of the server")
+        else:
+            yield Finding(name, True, str(path))
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    from aparte.vault import Vault
+
+    try:
+        Vault.open(keyring=settings.keyring, root_key=settings.root_key).close()
+    except errors.AparteError as error:
+        yield Finding("keys", False, str(error))
+    else:
+        yield Finding("keys", True, "the root key opens the key ring")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    from aparte.store import database_of, migrate
+    from aparte.store.engine import reading_engine
+
+    database = database_of(settings)
+    if not database.is_file():
+        yield Finding("database", False, f"{database}: not there: put it back, or run aparte init")
+        return
+    # Asked of the file itself: the store's own connections would switch it over.
+    with database.open("rb") as file:
+        is_wal = file.read(20)[18:] == b"\x02\x02"
+    engine = reading_engine(database, 1)
+    try:
+        with engine.connect() as connection:
+            synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+            health = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        revision = migrate.current(engine)
+    # SQLAlchemy's errors share no narrower base with sqlite3's; their text quotes statements, so only the class is told.
+    except Exception as error:  # noqa: BLE001
+        yield Finding("database", False, f"{database}: cannot be read ({type(error).__name__}): restore the last copy")
+        return
+    finally:
+        engine.dispose()
+    if health != "ok":
+        yield Finding("database", False, f"{database}: damaged: stop the server and restore the last copy")
+    else:
+        yield Finding("database", True, str(database))
+    # 2 is FULL, 3 EXTRA: SQLite documents both as safe against a power cut in WAL mode.
+    is_durable = is_wal and synchronous in (2, 3)
+    yield Finding(
+        "durability",
+        is_durable,
+        "write-ahead log, synchronous FULL"
+        if is_durable
+        else f"write-ahead log {is_wal}, synchronous {synchronous}: move data to a local disk and start the server once",
+    )
+    yield Finding(
+        "migrations",
+        revision == migrate.HEAD,
+        f"at {revision}"
+        if revision == migrate.HEAD
+        else f"at {revision}, and this version needs {migrate.HEAD}: start aparte serve once, or install the version that fits",
+    )
+
+
+def _clock(settings: Settings) -> Iterator[Finding]:
+    now = time.time()
+    newest = max((path.stat().st_mtime for path in settings.data.glob("*") if path.is_file()), default=0.0)
+    if now < _NOT_BEFORE:
+        yield Finding("clock", False, "shows a time long past: set it, and let the system keep it by NTP")
+    elif newest > now + _AHEAD_SECONDS:
+        behind = int(newest - now)
+        yield Finding("clock", False, f"{behind} s behind the newest data: set it, and let the system keep it by NTP")
+    else:
+        yield Finding("clock", True, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    for name, path in (("disk of data", settings.data), ("disk of keyring", settings.keyring.parent)):
+        if not path.is_dir():
+            continue
+        free = shutil.disk_usage(path).free
+        shown = f"{free / (1 << 30):.1f} GiB free"
+        enough = free >= _FREE_BYTES
+        yield Finding(name, enough, shown if enough else f"{shown}: make room, at least {_FREE_BYTES >> 20} MiB")
+
+
+def _address(settings: Settings) -> Iterator[Finding]:
+    for name, url in (("public_url", settings.public_url), ("panel_url", settings.panel_url)):
+        host = urlsplit(url).hostname
+        if host is None:
+            continue
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError:
+            yield Finding(name, False, f"{url}: the name is not known: make a DNS record for {host}")
+        else:
+            yield Finding(name, True, url)
+    if not settings.public_url:
+        yield Finding("public_url", True, f"{settings.addressed()[0]}, for this machine only")
+
+
+def _mail(settings: Settings) -> Iterator[Finding]:
+    if not settings.smtp_host:
+        yield Finding("mail", True, "no smtp_host: no letters leave, and checks by e-mail are not offered")
+        return
+    try:
+        asyncio.run(_greet(settings))
+    except (errors.AparteError, OSError, TimeoutError) as error:
+        told = str(error) if isinstance(error, errors.AparteError) else type(error).__name__
+        where = f"{settings.smtp_host}:{settings.smtp_port}"
+        yield Finding("mail", False, f"{where}: {told}: compare smtp_host, smtp_port, smtp_security and smtp_user")
+    else:
+        yield Finding("mail", True, f"{settings.smtp_host}:{settings.smtp_port} lets us in")
+
+
+async def _greet(settings: Settings) -> None:
+    import aiosmtplib
+
+    from aparte import config
+
+    secret = settings.smtp_password_file
+    client = aiosmtplib.SMTP(
+        hostname=settings.smtp_host,
+        port=settings.smtp_port,
+        local_hostname=settings.mail_from.rpartition("@")[2].rstrip(">"),
+        timeout=min(settings.smtp_timeout_seconds, _REACH_SECONDS),
+        use_tls=settings.smtp_security == "tls",
+        start_tls=settings.smtp_security == "starttls",
+        username=settings.smtp_user or None,
+        password=config.read_secret(secret) if secret else None,
+    )
+    try:
+        async with client:
+            await client.noop()
+    except aiosmtplib.SMTPException as error:
+        raise errors.MailDown(type(error).__name__) from error
+
+
+def _connectors(settings: Settings) -> Iterator[Finding]:
+    from aparte.records import connector_of
+
+    try:
+        sites = _sites(settings)
+    except errors.AparteError as error:
+        yield Finding("sites", False, str(error))
+        return
+    if not sites:
+        yield Finding("sites", False, "none yet: run aparte site add")
+    for one in sites:
+        try:
+            connector = connector_of(one)
+            says = asyncio.run(_ask(settings, one)) if connector else "no booking system"
+        except errors.AparteError as error:
+            yield Finding(f"site {one.id}", False, f"{one.records_url}: {error}")
+        else:
+            yield Finding(f"site {one.id}", True, says)
+
+
+def _sites(settings: Settings) -> list[Site]:
+    """The sites, by a reader's connection alone: opening the store would migrate it."""
+    from aparte.store import database_of, migrate, sites
+    from aparte.store.engine import reading_engine
+    from aparte.vault import Vault
+
+    if not database_of(settings).is_file():
+        raise errors.StoreDown("there is no database to find them in")
+    vault = Vault.open(keyring=settings.keyring, root_key=settings.root_key)
+    engine = reading_engine(database_of(settings), 1)
+    try:
+        if migrate.current(engine) != migrate.HEAD:
+            raise errors.StoreDown("the database must be migrated first")
+        with engine.connect() as connection:
+            return sites.sites(connection, vault)
+    finally:
+        engine.dispose()
+        vault.close()
+
+
+async def _ask(settings: Settings, one: Site) -> str:
+    from aparte.records import Records, connector_of
+
+    records = Records(settings)
+    connector = connector_of(one)
+    try:
+        if connector is not None:
+            await records.find(connector, _NO_RECORD)
+    finally:
+        await records.close()
+    return f"{one.records_url} answers, and its signature holds"

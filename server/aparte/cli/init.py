@@ -1,0 +1,113 @@
+"""`aparte init`: makes an installation where there is none, and changes nothing where there is one.
+
+Knows the order: settings, folders, keys, database. Must not know what is in them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+
+from aparte import config, errors
+from aparte.cli import parts
+from aparte.config import Settings
+
+_PLACES: Final = ("data", "keyring", "root_key")
+_TEMPLATE: Final = """\
+# Settings of Aparté. All of them, with defaults and ranges: docs/OPERATIONS.md. Paths start at this file.
+
+# Three places. Copies of them must not travel together: the data alone, or with the key ring, are worth nothing to a
+# thief, as long as the root key is elsewhere.
+data = "aparte-data"
+keyring = "aparte-keyring/keyring.db"
+root_key = "aparte-key/root.key"
+
+# host = "127.0.0.1"
+# port = 8080
+
+# What people's browsers use, where a proxy that speaks TLS stands in front:
+# public_url = "https://chat.example.org"
+# panel_url = "https://panel.example.org"
+# trusted_proxies = ["127.0.0.1"]
+
+# Without a mail server no codes can be sent, and checks by e-mail are not offered.
+# smtp_host = "mail.example.org"
+# smtp_user = "chat"
+# smtp_password_file = "aparte-key/smtp.secret"
+# mail_from = "Air Example <chat@example.org>"
+"""
+
+
+@click.command(short_help="Make a new installation: folders, keys, database.")
+@parts.config_option
+def init(config_file: Path | None) -> None:
+    """Make a new installation: settings file, folders, root key, key ring and database.
+
+    What is there already stays as it is, so that it can be run again. Nothing is ever overwritten.
+
+    \b
+    Examples:
+      aparte init
+      aparte init --config /etc/aparte.toml
+    """
+    made = _settings_file(config_file)
+    chosen = parts.settings(config_file)
+    made |= _make(chosen)
+    for what, (path, is_new) in made.items():
+        click.echo(f"{'made ' if is_new else 'there'}  {what:<13} {path}")
+    if any(is_new for _, is_new in made.values()):
+        click.echo(
+            f"""
+Next:
+  1. Copy the root key {chosen.root_key} to a safe place, apart from all other copies. Without it everything is lost.
+  2. aparte agent add EMAIL --name NAME --role admin
+  3. aparte site add ID --name NAME --origin https://www.example.org
+  4. aparte doctor
+  5. aparte serve"""
+        )
+    else:
+        click.echo("Everything was there already; nothing was changed.")
+
+
+def _settings_file(chosen: Path | None) -> dict[str, tuple[Path, bool]]:
+    """Writes a first settings file where none is and the environment does not name the places itself."""
+    path = chosen or Path(os.environ.get(config.CONFIG_VARIABLE) or config.DEFAULT_FILE)
+    if path.exists():
+        return {"settings": (path, False)}
+    if chosen is None and all(f"{config.PREFIX}{name.upper()}" in os.environ for name in _PLACES):
+        return {}
+    with path.open("x", encoding="utf-8") as file:
+        file.write(_TEMPLATE)
+    return {"settings": (path, True)}
+
+
+def _make(chosen: Settings) -> dict[str, tuple[Path, bool]]:
+    from aparte.store import database_of
+    from aparte.vault import Vault
+
+    database = database_of(chosen)
+    before = {path: path.exists() for path in (chosen.data, chosen.root_key, chosen.keyring, database)}
+    if before[database] and not before[chosen.keyring]:
+        raise errors.BadSetting(
+            f"There is a database in {chosen.data} and no key ring at {chosen.keyring}: a new ring could not open it. "
+            "Put the key ring back, correct the setting keyring, or move the data away to begin anew."
+        )
+    try:
+        Vault.create(keyring=chosen.keyring, root_key=chosen.root_key).close()
+    except errors.BadSetting:
+        if not before[chosen.keyring]:
+            raise
+    parts.in_store(chosen, _nothing)
+    return {
+        "root key": (chosen.root_key, not before[chosen.root_key]),
+        "key ring": (chosen.keyring, not before[chosen.keyring]),
+        "data folder": (chosen.data, not before[chosen.data]),
+        "database": (database, not before[database]),
+    }
+
+
+async def _nothing(_store: object) -> None:
+    """Opening the store makes or migrates it; there is nothing more to do."""

@@ -1,0 +1,131 @@
+"""Where the commands meet the product: every function of the lower floors that a command calls, once.
+
+Knows names. Must not print, nor know an option.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from aparte import config, errors
+from aparte.config import Settings
+
+if TYPE_CHECKING:
+    from aparte.model import Agent, Role, Site
+    from aparte.store import Store
+
+T = TypeVar("T")
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings file (TOML). Default: $APARTE_CONFIG, else ./aparte.toml. APARTE_<SETTING> in the environment wins.",
+)
+
+
+def settings(config_file: Path | None) -> Settings:
+    """The settings. Raises errors.BadSetting naming every wrong one."""
+    return config.load(config_file, os.environ)
+
+
+def serve(chosen: Settings) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    import asyncio
+
+    import uvloop
+
+    from aparte import app
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(app.run(chosen))
+
+
+def play(*, port: int | None, data: Path | None, as_json: bool, story: bool) -> int:
+    """Runs the demo; its exit status."""
+    from aparte import demo
+
+    return int(demo.run(port=port, data=data, as_json=as_json, story=story))
+
+
+def measure(**asked: Any) -> int:
+    """Runs the measurements; their exit status."""
+    from aparte import bench
+
+    return int(bench.run(**asked) or 0)
+
+
+def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
+    """What `act` gives, on the opened store of this installation. Raises errors.AparteError where there is none."""
+    import asyncio
+
+    from aparte.store import Store
+    from aparte.vault import Vault
+
+    async def run() -> T:
+        vault = Vault.open(keyring=chosen.keyring, root_key=chosen.root_key)
+        try:
+            store = await Store.open(chosen, vault)
+            try:
+                return await act(store)
+            finally:
+                await store.close()
+        finally:
+            vault.close()
+
+    return asyncio.run(run())
+
+
+def add_agent(chosen: Settings, name: str, email: str, role: Role, password: str) -> Agent:
+    """Adds a person who answers. Raises errors.BadInput when there is one of this address."""
+    from aparte.actions import people
+
+    return in_store(chosen, lambda store: people.add_agent(store, name, email, role, password))
+
+
+def list_agents(chosen: Settings) -> list[Agent]:
+    """Everybody who answers, or has."""
+    from aparte.actions import people
+
+    return in_store(chosen, people.list_agents)
+
+
+def set_disabled(chosen: Settings, email: str, disabled: bool) -> None:
+    """Ends somebody's access, or gives it back. Raises errors.NotFound."""
+    from aparte.actions import people
+
+    in_store(chosen, lambda store: people.set_disabled(store, email, disabled))
+
+
+def set_password(chosen: Settings, email: str, password: str) -> None:
+    """Sets a password and ends the sessions that stand on the old one. Raises errors.NotFound."""
+    from aparte.actions import people
+
+    in_store(chosen, lambda store: people.set_password(store, email, password))
+
+
+def add_site(chosen: Settings, one: Site, *, may_replace: bool) -> bool:
+    """Adds a website; says whether it is new. Raises errors.BadInput when it is not and may not be replaced."""
+    from aparte.actions import sites
+
+    async def add(store: Store) -> bool:
+        if not may_replace and one.id in store.directory.sites:
+            raise errors.BadInput(
+                f"There is a site {one.id} already. To give it these settings instead, add --replace."
+            )
+        return await sites.add_site(store, one)
+
+    return in_store(chosen, add)
+
+
+def list_sites(chosen: Settings) -> list[Site]:
+    """The websites that may embed the widget."""
+    from aparte.actions import sites
+
+    return in_store(chosen, sites.list_sites)

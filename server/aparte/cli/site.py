@@ -1,0 +1,181 @@
+"""`aparte site …`: the websites that may embed the widget.
+
+Knows options and how an address is written. Must not know what the widget does with them.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from aparte import config, errors
+from aparte.cli import parts
+from aparte.config import Settings
+
+if TYPE_CHECKING:
+    from aparte.model import Site
+
+_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")
+_ACCENT: Final = re.compile(r"#[0-9a-fA-F]{6}\Z")
+_PHONE: Final = re.compile(r"\+?[0-9][0-9 ().-]{3,29}\Z")
+_FORMAT: Final = re.compile(r"[XA9-]{3,20}\Z")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+@click.group(short_help="Add and list websites; print the line to paste.")
+def site() -> None:
+    """The websites that may embed the widget."""
+
+
+@site.command(short_help="Add a website.")
+@click.argument("site_id", metavar="ID")
+@click.option("--name", required=True, help="The company, as customers read it.")
+@click.option("--origin", "origins", multiple=True, help="A page's address, scheme and host. May be repeated.")
+@click.option("--desk", default="", help="The agents' role, as customers read it, e.g. 'bookings desk'.")
+@click.option("--phone", default="", help="The way out for somebody who cannot pass a check.")
+@click.option("--accent", default="#0b5cad", show_default=True, help="The brand's colour.")
+@click.option(
+    "--format", "formats", multiple=True, help="Booking references: A letter, 9 digit, X either. May be repeated."
+)
+@click.option("--link-host", "link_hosts", multiple=True, help="A host that agents may link to. May be repeated.")
+@click.option("--records-url", default="", help="The company's booking system (docs/RECORDS.md).")
+@click.option("--records-key", default="", help="The name of the secret that both sides hold.")
+@click.option(
+    "--records-secret-file",
+    "secret_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file, mode 0400, that holds the secret: 32 bytes or more.",
+)
+@click.option("--replace", is_flag=True, help="Give a site that exists these settings, and no others.")
+@parts.config_option
+def add(config_file: Path | None, secret_file: Path | None, site_id: str, replace: bool, **given: Any) -> None:
+    """Add a website that may embed the widget.
+
+    \b
+    Examples:
+      aparte site add shop --name "The Shop" --origin https://www.shop.example
+      aparte site add air --name "Air Example" --origin https://www.air.example --desk "bookings desk" \\
+          --phone "+31 20 555 0100" --format XXXXXX --link-host www.air.example \\
+          --records-url https://booking.air.example/aparte --records-key k1 --records-secret-file records.secret
+    """
+    chosen = parts.settings(config_file)
+    one = _checked(site_id, given, secret_file)
+    is_new = parts.add_site(chosen, one, may_replace=replace)
+    click.echo(
+        f"{'Added' if is_new else 'Replaced'} {one.id}. Paste this line into its pages:\n{_snippet(chosen, one.id)}"
+    )
+
+
+@site.command("list", short_help="List the websites.")
+@parts.config_option
+def list_(config_file: Path | None) -> None:
+    """List the websites that may embed the widget. Secrets are not shown.
+
+    \b
+    Example:
+      aparte site list
+    """
+    found = parts.list_sites(parts.settings(config_file))
+    if not found:
+        click.echo("None yet. Add one with: aparte site add ID --name NAME --origin https://…")
+        return
+    from aparte.cli import table
+
+    table.show(
+        ("id", "name", "origins", "desk", "records"),
+        [(one.id, one.name, " ".join(one.origins), one.desk, one.records_url) for one in found],
+    )
+
+
+@site.command(short_help="Print the line of HTML to paste.")
+@click.argument("site_id", metavar="ID")
+@parts.config_option
+def snippet(site_id: str, config_file: Path | None) -> None:
+    """Print the line of HTML that brings the widget onto the site's pages.
+
+    \b
+    Example:
+      aparte site snippet shop
+    """
+    chosen = parts.settings(config_file)
+    if site_id not in {one.id for one in parts.list_sites(chosen)}:
+        raise errors.NotFound("There is no site of this id. `aparte site list` shows them all.")
+    click.echo(_snippet(chosen, site_id))
+
+
+def _snippet(chosen: Settings, site_id: str) -> str:
+    public, _ = chosen.addressed()
+    if not chosen.public_url and not chosen.port:
+        raise errors.BadSetting("port = 0: the address changes at each start: set port or public_url to print it")
+    return f'<script async src="{html.escape(public)}/widget.js" data-site="{html.escape(site_id)}"></script>'
+
+
+def _checked(site_id: str, given: dict[str, Any], secret_file: Path | None) -> Site:
+    """The site, or errors.BadInput that names every wrong option with its fix."""
+    from aparte.model import Site
+
+    origins = tuple(_origin(url) for url in given["origins"])
+    wrong = list(_wrong(site_id, given | {"origins": origins}, secret_file))
+    if wrong:
+        lead = [] if len(wrong) == 1 else [f"{len(wrong)} options are wrong:"]
+        raise errors.BadInput("\n  ".join(lead + wrong))
+    secret = config.read_secret(secret_file) if secret_file else ""
+    return Site(id=site_id, **given | {"origins": origins}, records_secret=secret)
+
+
+def _wrong(site_id: str, given: dict[str, Any], secret_file: Path | None) -> Iterator[str]:
+    if not _ID.match(site_id):
+        yield "ID: give 1 to 40 small letters, digits and dashes, e.g. shop"
+    for option, longest in (("name", 80), ("desk", 80)):
+        if (
+            len(given[option]) > longest
+            or not given[option].isprintable()
+            or (option == "name" and not given["name"].strip())
+        ):
+            yield f"--{option}: give 1 to {longest} visible characters"
+    for origin in given["origins"]:
+        if fix := config.wrong_origin(origin):
+            yield f"--origin: {fix}"
+    if given["phone"] and not _PHONE.match(given["phone"]):
+        yield "--phone: give a number such as '+31 20 555 0100'"
+    if not _ACCENT.match(given["accent"]):
+        yield "--accent: give a colour such as #0b5cad"
+    if not all(_FORMAT.match(one) for one in given["formats"]):
+        yield "--format: give 3 to 20 of A (a letter), 9 (a digit), X (either) and dashes, e.g. XXXXXX"
+    if not all(config.is_host(one) and one == one.lower() for one in given["link_hosts"]):
+        yield "--link-host: give a host alone, in small letters, e.g. www.shop.example"
+    yield from _wrong_records(given["records_url"], given["records_key"], secret_file)
+
+
+def _wrong_records(url: str, key: str, secret_file: Path | None) -> Iterator[str]:
+    if len({bool(url), bool(key), bool(secret_file)}) > 1:
+        yield "--records-url, --records-key and --records-secret-file: give all three or none"
+        return
+    if not url or secret_file is None:
+        return
+    if fix := config.wrong_secret(secret_file):
+        yield f"--records-secret-file: {secret_file}: {fix}"
+        return
+    from aparte.records import Connector
+
+    try:
+        Connector(url, config.read_secret(secret_file).encode(), key)
+    except errors.BadSetting as error:
+        yield f"--records-…: {error}"
+
+
+def _origin(url: str) -> str:
+    """As a browser writes it: small letters, no slash at the end, no port that goes without saying."""
+    if config.wrong_origin(url):
+        return url
+    parts_ = urlsplit(url.lower())
+    host = f"[{parts_.hostname}]" if ":" in (parts_.hostname or "") else parts_.hostname
+    port = "" if parts_.port in (None, _PORTS[parts_.scheme]) else f":{parts_.port}"
+    return f"{parts_.scheme}://{host}{port}"
