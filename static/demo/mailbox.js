@@ -1,7 +1,8 @@
 // The demo's mailbox page: asks for the letters every second and draws the new ones. Draws text as text only.
 // @ts-check
 
-/** @typedef {{number: number, at: number, to: string, subject: string, text: string, code: string | null}} Letter */
+/** @typedef {{number: number, at: number, to: string, subject: string, text: string,
+ *   language: string, code: string | null}} Letter */
 
 const EVERY_MS = 1000;
 const letters = /** @type {HTMLElement} */ (document.getElementById("letters"));
@@ -80,7 +81,9 @@ function draw(letter) {
   head.append(title, from);
   article.append(head);
   if (letter.code) article.append(codeBox(letter.code));
-  article.append(body(letter.text));
+  const text = body(letter.text);
+  if (letter.language) title.lang = text.lang = letter.language;
+  article.append(text);
   return article;
 }
 

@@ -154,6 +154,7 @@ def mailbox_app(mailbox: Mailbox) -> Starlette:
                 "to": letter.to,
                 "subject": letter.subject,
                 "text": letter.text,
+                "language": dict(letter.headers).get("Content-Language", ""),
                 "code": letter.code,
                 "link": letter.link,
             }
