@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
-from aparte.demo.sockets import loopback_socket, port_of
 from starlette.types import ASGIApp
+
+from aparte.demo.sockets import loopback_socket, port_of
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -22,7 +23,7 @@ async def serving(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> As
     bound = loopback_socket(port)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve(sockets=[bound]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 (uvicorn tells it by this flag alone)
         await asyncio.sleep(0.01)
     try:
         yield f"http://{host}:{port_of(bound)}"

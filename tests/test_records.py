@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
 from aparte import signing
 from aparte.config import Settings
 from aparte.demo.airline import Airline, create_airline
@@ -22,10 +27,6 @@ from aparte.frames import Line, Money
 from aparte.model import Site
 from aparte.records import Connector, Records, connector_of
 from listening import peer, serving
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 THURSDAY = date(2026, 11, 26)

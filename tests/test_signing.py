@@ -6,6 +6,7 @@ import hashlib
 import hmac
 
 import pytest
+
 from aparte import signing
 from aparte.errors import BadSetting, BadSignature
 from aparte.signing import SeenNonces
