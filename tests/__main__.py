@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     """Does what the module's docstring says. Returns: the exit status."""
     python = bootstrap.prepare("test")
     if arguments == ["lock"]:
-        return checks.write_locks(python)
+        return checks.write_locks(python, equipment.put_node_on_path(python))
     os.environ.update(equipment.prepare(python))
     os.chdir(bootstrap.ROOT)
     if arguments == ["check"]:

