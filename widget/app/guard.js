@@ -47,7 +47,7 @@ function find(plain, base) {
   const said = plain.slice(0, Math.max(joint, 0));
   if (!codes.length && base && (/\ue000[ .,;:\n]*$/.test(said) || endsInName(said))) {
     const bare = codeBehind(plain, base, BEHIND_CARD, [3, 4]);
-    if (bare && wordsOf(plain.slice(bare[1])).every((word) => BEHIND_CARD.has(word) || WHOLE_NAME.test(word))) codes = [bare];
+    if (bare && !/[0-9]/.test(plain.slice(bare[1])) && wordsOf(plain.slice(bare[1])).every((word) => BEHIND_CARD.has(word) || WHOLE_NAME.test(word))) codes = [bare];
   }
   /** @type {Secret[]} */
   const spots = [
@@ -99,10 +99,10 @@ function fold(character) {
   const folded = character.normalize('NFKD');
   if (folded !== character) return [...folded].map((part) => (part < '\x80' ? part : fold(part))).join('');
   if (!/\p{Nd}/u.test(character)) return character;
-  // Decimal digits stand in tens, zero first.
+  // Decimal digits stand in tens, zero first; two tens may stand side by side.
   let zero = code;
-  while (code - zero < 9 && /\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;
-  return String(code - zero);
+  while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;
+  return String((code - zero) % 10);
 }
 
 /** @param {string} plain @param {[number, number]} spot */

@@ -53,7 +53,7 @@ def ends_in_digits(text: str) -> bool:
     A caller that remembers this with the last message need not read it again.
     """
     plain = read(text[-_TAIL:]).plain
-    return _DIGIT.search(plain) is not None or codes.ends_in_name(plain)
+    return _DIGIT.search(plain) is not None or _ends_in_card(plain) or codes.ends_in_name(plain)
 
 
 def clean(text: str, previous: str = "") -> Cleaned:

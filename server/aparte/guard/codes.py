@@ -94,7 +94,11 @@ def find_bare_code(plain: str, start: int) -> tuple[int, int] | None:
     It answers for a message that follows one which ended in a card or in a code's name.
     """
     spot = _code_behind(plain, start, _BEHIND_CARD, (3, 4))
-    if spot and all(word in _BEHIND_CARD or _NAME.fullmatch(word) for word in _WORD.findall(plain[spot[1] :])):
+    if (
+        spot
+        and not _NUMBER.search(plain, spot[1])
+        and all(word in _BEHIND_CARD or _NAME.fullmatch(word) for word in _WORD.findall(plain[spot[1] :]))
+    ):
         return spot
     return None
 

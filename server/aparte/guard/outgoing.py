@@ -26,7 +26,9 @@ _CHECK_CODE: Final = (
 )
 # A code that the customer is asked to say. Typing it where the check asks for it is what it is for.
 _SECRET: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES}|{_ENTRY})(?![a-z])")
-_CODE: Final = re.compile(rf"(?<![a-z0-9])(?:{_CHECK_CODE}|(?:the|that|your|this|le|ce|votre|ton) code)(?![a-z])")
+_CODE: Final = re.compile(
+    rf"(?<![a-z0-9])(?:{_CHECK_CODE}|(?:the|that|your|this|le|ce|votre|ton) code(?! (?:postal|promo|vestimentaire|of conduct|de la route|de reservation|pays)))(?![a-z])"
+)
 
 _TELL: Final = (
     r"tell|give|giving|send (?:me|us|it|your|over)|say|share|read|repeat|forward|dictate|reply with|respond with|answer with|text me|message me"
@@ -102,7 +104,8 @@ _GENERIC: Final = (
     "online ooo org page party pay photos pics place plus post press pro promo pub quest racing refund rent rest review "
     "reviews rip rocks run sale sbs school science services shop site social software solutions space store stream studio "
     "support surf systems tax team tech tel tickets today tools top tours trade trading travel vip voyage wang watch web "
-    "webcam website wiki win work works world wtf xin xyz zip zone"
+    "webcam website wiki win work works world wtf xin xyz zip zone "
+    "example test local localhost internal onion"  # names that resolve only in some places
 )
 _COUNTRIES: Final = (
     "ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bw by bz ca cc cd cf "
@@ -116,7 +119,9 @@ _COUNTRIES: Final = (
 _ENDINGS: Final = frozenset((_GENERIC + " " + _COUNTRIES).split())
 
 _DOTS: Final = str.maketrans({"。": ".", "．": ".", "｡": ".", "․": "."})
-_WITH_SCHEME: Final = re.compile(r"(?<![a-z0-9])([a-z][a-z0-9+.-]{1,14}):([/\\]{0,4})([^\s<>\"'()\[\]{}|]{1,2000})")
+_WITH_SCHEME: Final = re.compile(
+    r"(?<![a-z0-9])([a-z][a-z0-9+.-]{1,14}):([/\\]{0,4})(\[[0-9a-f:.]{2,45}\]|[^\s<>\"'()\[\]{}|]{1,2000})"
+)
 _WEB: Final = frozenset({"http", "https", "ws", "wss", "ftp", "ftps"})
 _RUNS: Final = frozenset({"javascript", "data", "vbscript", "file", "blob", "intent", "about"})
 _PROTOCOL_RELATIVE: Final = re.compile(r"(?<![\w:/\\.])[/\\]{2}([^\s/\\<>\"'()\[\]{}|]{3,260})")
@@ -124,11 +129,11 @@ _BARE: Final = re.compile(
     r"(?<![\w.@%/\\-])((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})(?![\w-])(\.?[@:/\\?#][^\s<>\"']{0,500})?"
 )
 _MAIL: Final = re.compile(r"@((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})")
-_NUMERIC: Final = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
+_NUMERIC: Final = re.compile(r"(?<![\w.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?=[:/])")
 
 
 def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
-    """The hosts, in order and each once, that `text` leads to and that are not allowed; for a scheme that runs or
+    """The hosts, each once, that `text` leads to and that are not allowed; for a scheme that runs or
     carries its own content, the scheme. Raises nothing.
 
     A link is what a program may make one of: with a scheme, `//host`, a bare host with a known ending, an e-mail
@@ -156,20 +161,18 @@ def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
         host, behind = link[1], link[2] or ""
         if behind.startswith("@"):
             continue  # the host stands behind the @
-        if host.rpartition(".")[2] in _ENDINGS or host.startswith(("www.", "xn--")) or _is_elsewhere(host, behind):
+        if host.rpartition(".")[2] in _ENDINGS or host.startswith(("www.", "xn--")) or not host.isascii():
             _note(host, allowed_hosts, found)
-    for link in _MAIL.finditer(rest):
-        _note(link[1], allowed_hosts, found)
+    for pattern in (_MAIL, _NUMERIC):
+        for link in pattern.finditer(rest):
+            _note(link[1], allowed_hosts, found)
     return tuple(found)
-
-
-def _is_elsewhere(host: str, behind: str) -> bool:
-    """An ending beyond ASCII, or an address in numbers: no list of endings has them."""
-    return not host.rpartition(".")[2].isascii() or bool(_NUMERIC.fullmatch(host) and behind)
 
 
 def _host(target: str) -> str:
     """The host of what follows a scheme. A backslash in front of the path is taken both ways, so it is kept."""
+    if target.startswith("["):
+        return target[1:-1]
     authority = re.split(r"[/?#]", target, maxsplit=1)[0]
     host = authority.rpartition("@")[2]
     if "\\" in host:
