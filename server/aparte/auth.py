@@ -10,15 +10,13 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
-from .actions.parts import Parts
-from .actions.people import session_hash
-from .actions.threads import token_hash
-from .config import Settings
-from .errors import BadOrigin, NotSignedIn
-from .model import AgentCaller, VisitorCaller
-from .store import Tx, people
+from aparte.actions.parts import Parts
+from aparte.actions.people import session_hash
+from aparte.actions.threads import token_hash
+from aparte.config import Settings
+from aparte.errors import BadOrigin, NotSignedIn
+from aparte.model import AgentCaller, VisitorCaller
+from aparte.store import Tx, people
 
 COOKIE: Final = "__Host-aparte"
 TICKET_SECONDS: Final = 30
@@ -143,15 +141,11 @@ async def keep_alive(parts: Parts, caller: AgentCaller) -> None:
 # ── visitors ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def visitor_of(parts: Parts, site: str, token: str) -> tuple[VisitorCaller, bool] | None:
-    """The visitor whose token this is, on this site, and whether a newer token is waiting to be kept; None for a
-    token that has made nothing yet."""
+async def visitor_of(parts: Parts, site: str, token: str) -> tuple[VisitorCaller, str] | None:
+    """The visitor whose token this is, on this site, and which of the session's tokens it is (see people.Session);
+    None for a token that has made nothing yet."""
     hashed = token_hash(parts, token)
-
-    def query(connection: Connection) -> people.Session | None:
-        return people.visitor_session_of(connection, hashed)
-
-    session = await parts.store.read(query)
+    session = await parts.store.read(lambda c: people.visitor_session_of(c, hashed))
     if session is None or session.site_id != site:
         return None
-    return VisitorCaller(session.id, session.visitor_id, site), session.renewing
+    return VisitorCaller(session.id, session.visitor_id, site), session.token

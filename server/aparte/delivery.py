@@ -19,9 +19,9 @@ from typing import Final
 
 import aiosmtplib
 
-from .address import is_address
-from .config import Settings
-from .errors import BadInput, BadSetting, MailDown, MailRefused
+from aparte.address import is_address
+from aparte.config import Settings
+from aparte.errors import BadInput, BadSetting, MailDown, MailRefused
 
 _KEY: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

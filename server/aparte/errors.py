@@ -101,7 +101,9 @@ class NotSignedIn(Denied):
 class BadSignature(Denied):
     code = "bad_signature"
     status = 401
-    sentence = "This is not signed as docs/RECORDS.md says, or it is too old, or a copy. Compare secret, key id and clock."
+    sentence = (
+        "This is not signed as docs/RECORDS.md says, or it is too old, or a copy. Compare secret, key id and clock."
+    )
 
 
 class BadOrigin(Denied):

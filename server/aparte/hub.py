@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .frames import Frame, encode
-from .model import AgentCaller, Caller
-from .store import Directory, Stored
-from .views import staff_event, visitor_event
+from aparte.frames import Frame, encode
+from aparte.model import AgentCaller, Caller
+from aparte.store import Directory, Stored
+from aparte.views import staff_event, visitor_event
 
 SLOW: Final = 4008  # close code for a peer that did not take its frames; the client reconnects and resumes
 

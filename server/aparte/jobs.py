@@ -12,13 +12,13 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, select
 
-from .actions import expiry, inbox, marks, reading
-from .actions.parts import Parts
-from .errors import AparteError
-from .frames import DeskState, Pos, Presence
-from .model import AgentCaller
-from .store import people
-from .store.schema import conversation
+from aparte.actions import expiry, inbox, marks, reading
+from aparte.actions.parts import Parts
+from aparte.errors import AparteError
+from aparte.frames import DeskState, Pos, Presence
+from aparte.model import AgentCaller
+from aparte.store import people
+from aparte.store.schema import conversation
 
 log = structlog.get_logger("aparte.jobs")
 SIGNED_OUT: Final = 4401

@@ -11,9 +11,9 @@ from typing import Final
 
 import structlog
 
-from .errors import AparteError, Unavailable
-from .store import Store, outbox
-from .store.outbox import Row
+from aparte.errors import AparteError, Unavailable
+from aparte.store import Store, outbox
+from aparte.store.outbox import Row
 
 FIRST_RETRY: Final = 1.0  # seconds; doubled each time
 LONGEST_RETRY: Final = 60.0

@@ -20,12 +20,12 @@ import httpx2
 import msgspec
 from msgspec import Meta, Struct
 
-from . import signing
-from .address import is_address, mask
-from .config import Settings
-from .errors import BadSetting, BadSignature, BadState, RecordsDown
-from .frames import Line, Money, Option
-from .model import Site
+from aparte import signing
+from aparte.address import is_address, mask
+from aparte.config import Settings
+from aparte.errors import BadSetting, BadSignature, BadState, RecordsDown
+from aparte.frames import Line, Money, Option
+from aparte.model import Site
 
 __all__ = ["Changed", "Connector", "Contact", "Details", "Located", "Records", "connector_of", "mask"]
 

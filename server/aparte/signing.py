@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import BadSetting, BadSignature
+from aparte.errors import BadSetting, BadSignature
 
 SCHEME: Final = "aparte-records-v1"
 WINDOW_SECONDS: Final = 300  # how far the two clocks may be apart, each way

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .frames import (
+from aparte.frames import (
     STAFF_ONLY,
     ActBody,
     AssignedBody,
@@ -22,8 +22,8 @@ from .frames import (
     Sender,
     StandingBody,
 )
-from .model import Agent, Site
-from .store import Directory, Stored
+from aparte.model import Agent, Site
+from aparte.store import Directory, Stored
 
 _replace: Any = msgspec.structs.replace
 _VISITOR: Final = Sender(kind="visitor")

@@ -8,19 +8,19 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection
 
-from ..errors import AparteError, BadState, NotFound, RecordsDown
-from ..frames import ActBody, Option, Record
-from ..identity.life import normal_reference
-from ..model import AgentCaller
-from ..policy import RECORD_ACTS
-from ..records import Connector, connector_of
-from ..store import Tx, cid_key, conversations, outbox
-from ..store.conversations import Conversation, Proof
-from ..store.outbox import Row
-from . import door, gate
-from .checks import alarm, show_late
-from .messages import Written
-from .parts import SYSTEM, Parts
+from aparte.actions import door, gate
+from aparte.actions.checks import alarm, show_late
+from aparte.actions.messages import Written
+from aparte.actions.parts import SYSTEM, Parts
+from aparte.errors import AparteError, BadState, NotFound, RecordsDown
+from aparte.frames import ActBody, Option, Record
+from aparte.identity.life import normal_reference
+from aparte.model import AgentCaller
+from aparte.policy import RECORD_ACTS
+from aparte.records import Connector, connector_of
+from aparte.store import Tx, cid_key, conversations, outbox
+from aparte.store.conversations import Conversation, Proof
+from aparte.store.outbox import Row
 
 
 class ChangeRow(msgspec.Struct, frozen=True):

@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Connection
 
-from ..address import mask
-from ..delivery import Letter, code_letter, letter_language
-from ..errors import BadInput, BadState, CodeRefused, NotFound
-from ..frames import AlarmBody
-from ..identity import METHODS
-from ..identity.life import normal_reference
-from ..model import AgentCaller, VisitorCaller
-from ..records import Contact, connector_of
-from ..store import Tx, checks, conversations, outbox, people
-from ..store.checks import Secret
-from ..store.conversations import Conversation
-from ..store.outbox import Row
-from ..vault import Vault, new_token
-from . import door
-from .messages import Written, release_held
-from .parts import SYSTEM, Parts
+from aparte.actions import door
+from aparte.actions.messages import Written, release_held
+from aparte.actions.parts import SYSTEM, Parts
+from aparte.address import mask
+from aparte.delivery import Letter, code_letter, letter_language
+from aparte.errors import BadInput, BadState, CodeRefused, NotFound
+from aparte.frames import AlarmBody
+from aparte.identity import METHODS
+from aparte.identity.life import normal_reference
+from aparte.model import AgentCaller, VisitorCaller
+from aparte.records import Contact, connector_of
+from aparte.store import Tx, checks, conversations, outbox, people
+from aparte.store.checks import Secret
+from aparte.store.conversations import Conversation
+from aparte.store.outbox import Row
+from aparte.vault import Vault, new_token
 
 
 class LetterRow(msgspec.Struct, frozen=True):

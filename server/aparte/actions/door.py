@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from ..errors import BadState, Frozen, NotFound
-from ..model import AgentCaller, Caller, State, VisitorCaller
-from ..store import Tx, conversations
-from ..store.conversations import Conversation
+from aparte.errors import BadState, Frozen, NotFound
+from aparte.model import AgentCaller, Caller, State, VisitorCaller
+from aparte.store import Tx, conversations
+from aparte.store.conversations import Conversation
 
 
 def may_see(caller: Caller, row: Conversation) -> bool:

@@ -9,12 +9,12 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
-from ..identity.life import DAY
-from ..model import Level, State
-from ..store import Tx, checks, conversations
-from ..store.schema import conversation, event, held, identity_check, outbox, visitor, visitor_session
-from . import gate
-from .parts import SYSTEM, Parts
+from aparte.actions import gate
+from aparte.actions.parts import SYSTEM, Parts
+from aparte.identity.life import DAY
+from aparte.model import Level, State
+from aparte.store import Tx, checks, conversations
+from aparte.store.schema import conversation, event, held, identity_check, outbox, visitor, visitor_session
 
 AT_ONCE: Final = 200
 
@@ -48,7 +48,11 @@ async def proofs_overdue(parts: Parts) -> None:
         return stale
 
     for thread in await parts.store.read(query):
-        await parts.store.write(lambda tx, thread=thread: gate.lower_stale(parts, tx, tx.conversation(thread)))
+
+        def lower(tx: Tx, thread: str = thread) -> None:
+            gate.lower_stale(parts, tx, tx.conversation(thread))
+
+        await parts.store.write(lower)
 
 
 async def retention(parts: Parts) -> int:
@@ -68,9 +72,11 @@ async def retention(parts: Parts) -> int:
 
     gone = await parts.store.read(query)
     for thread, key, person in gone:
-        person_key = await parts.store.write(
-            lambda tx, thread=thread, person=person: _forget_rows(tx, thread, person)
-        )
+
+        def forget(tx: Tx, thread: str = thread, person: str = person) -> int | None:
+            return _forget_rows(tx, thread, person)
+
+        person_key = await parts.store.write(forget)
         await parts.store.off_loop(parts.store.vault.forget, person_key if person_key is not None else key)
     await parts.store.write(lambda tx: checks.drop_counts(tx, tx.now - 2 * DAY))
     return len(gone)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import guard, topics
-from ..errors import NeedsCheck, OtherRecord, Unreadable
-from ..identity.life import normal_reference
-from ..model import Level, Site
-from ..policy import NOTHING_PROVEN, Allow, AskCheck, Assurance, Hold, Policy, Refuse, decide, fresh
-from ..store import Tx, conversations
-from ..store.conversations import Conversation, Proof
-from ..vault import Vault
-from .parts import Parts
+from aparte import guard, topics
+from aparte.actions.parts import Parts
+from aparte.errors import NeedsCheck, OtherRecord, Unreadable
+from aparte.identity.life import normal_reference
+from aparte.model import Level, Site
+from aparte.policy import NOTHING_PROVEN, Allow, AskCheck, Assurance, Hold, Policy, Refuse, decide, fresh
+from aparte.store import Tx, conversations
+from aparte.store.conversations import Conversation, Proof
+from aparte.vault import Vault
 
 
 def proof_of(vault: Vault, row: Conversation) -> Proof | None:

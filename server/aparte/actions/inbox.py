@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from ..errors import Unreadable
-from ..frames import Entry, InboxEntry, InboxGone, MessageBody, encode
-from ..model import Agent, AgentCaller, State
-from ..store import conversations, events
-from ..store.conversations import Conversation
-from . import gate
-from .parts import Parts
+from aparte.actions import gate
+from aparte.actions.parts import Parts
+from aparte.errors import Unreadable
+from aparte.frames import Entry, InboxEntry, InboxGone, MessageBody, encode
+from aparte.model import Agent, AgentCaller, State
+from aparte.store import conversations, events
+from aparte.store.conversations import Conversation
 
 SNIPPET_CHARS = 120
 MOST_LINES = 500  # of the queue and of what is assigned, each

@@ -5,12 +5,12 @@ Must not know sockets beyond the peer that speaks.
 
 from __future__ import annotations
 
-from ..frames import Mark
-from ..frames import Marks as MarksFrame
-from ..hub import Peer
-from ..model import AgentCaller
-from ..store import Tx, events
-from .parts import Marks, Parts
+from aparte.actions.parts import Marks, Parts
+from aparte.frames import Mark
+from aparte.frames import Marks as MarksFrame
+from aparte.hub import Peer
+from aparte.model import AgentCaller
+from aparte.store import Tx, events
 
 
 def note(parts: Parts, peer: Peer, mark: Mark) -> None:

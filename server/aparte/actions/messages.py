@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .. import guard
-from ..errors import BadState, Denied, NotFound
-from ..frames import AssignedBody, DroppedBody, EmptyBody, HeldBody, MessageBody, NoteBody
-from ..model import AgentCaller, Caller, State, VisitorCaller
-from ..store import Tx, checks, cid_key, events, new_id
-from ..store.checks import Held
-from ..store.conversations import Conversation
-from ..views import face
-from . import door, gate
-from .parts import SYSTEM, Parts
+from aparte import guard
+from aparte.actions import door, gate
+from aparte.actions.parts import SYSTEM, Parts
+from aparte.errors import BadState, Denied, NotFound
+from aparte.frames import AssignedBody, DroppedBody, EmptyBody, HeldBody, MessageBody, NoteBody
+from aparte.model import AgentCaller, Caller, State, VisitorCaller
+from aparte.store import Tx, checks, cid_key, events, new_id
+from aparte.store.checks import Held
+from aparte.store.conversations import Conversation
+from aparte.views import face
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..config import Settings
-from ..delivery import Mailer
-from ..frames import Option
-from ..hub import Hub
-from ..identity.life import Life
-from ..limits import Window
-from ..model import Level
-from ..policy import DEFAULT_POLICY, Freshness, Policy
-from ..records import Records
-from ..store import Store
-from ..vault import PasswordGate
+from aparte.config import Settings
+from aparte.delivery import Mailer
+from aparte.frames import Option
+from aparte.hub import Hub
+from aparte.identity.life import Life
+from aparte.limits import Window
+from aparte.model import Level
+from aparte.policy import DEFAULT_POLICY, Freshness, Policy
+from aparte.records import Records
+from aparte.store import Store
+from aparte.vault import PasswordGate
 
 SYSTEM: Final = ("system", "")
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from ..errors import BadInput, NotFound, NotSignedIn, TooMany
-from ..model import Agent, AgentCaller, Role
-from ..store import Store, Tx, directory_changed, new_id, people
-from ..vault import hash_password, needs_rehash, new_token
-from .parts import Parts
+from aparte.actions.parts import Parts
+from aparte.errors import BadInput, NotFound, NotSignedIn, TooMany
+from aparte.model import Agent, AgentCaller, Role
+from aparte.store import Store, Tx, directory_changed, new_id, people
+from aparte.vault import hash_password, needs_rehash, new_token
 
 
 def session_hash(store: Store, token: str) -> bytes:

@@ -9,9 +9,12 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from .. import topics
-from ..errors import NotFound
-from ..frames import (
+from aparte import topics
+from aparte.actions import door, gate
+from aparte.actions.inbox import entry_of
+from aparte.actions.parts import Parts
+from aparte.errors import NotFound
+from aparte.frames import (
     PAGE_EVENTS,
     RESUME_EVENTS,
     VERSION,
@@ -33,16 +36,13 @@ from ..frames import (
     VisitorView,
     VisitorWelcome,
 )
-from ..frames import Page as FramePage
-from ..hub import Peer, Watch
-from ..identity.life import LIVE
-from ..model import AgentCaller, Level, Site, State, VisitorCaller
-from ..store import Directory, Stored, Tx, checks, conversations, events
-from ..store.conversations import Conversation
-from ..views import face, staff_event, visitor_event
-from . import door, gate
-from .inbox import entry_of
-from .parts import Parts
+from aparte.frames import Page as FramePage
+from aparte.hub import Peer, Watch
+from aparte.identity.life import LIVE
+from aparte.model import AgentCaller, Level, Site, State, VisitorCaller
+from aparte.store import Directory, Stored, Tx, checks, conversations, events
+from aparte.store.conversations import Conversation
+from aparte.views import face, staff_event, visitor_event
 
 _REFERENCES_IN = 40  # of the customer's last messages are looked through for booking references
 

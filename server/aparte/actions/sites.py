@@ -6,10 +6,10 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..errors import BadSetting
-from ..model import Site
-from ..records import connector_of
-from ..store import Store, Tx, directory_changed, sites
+from aparte.errors import BadSetting
+from aparte.model import Site
+from aparte.records import connector_of
+from aparte.store import Store, Tx, directory_changed, sites
 
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _MASK: Final = re.compile(r"[XA9-]{3,20}")

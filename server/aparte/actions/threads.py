@@ -9,16 +9,17 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import insert
 
-from .. import guard
-from ..errors import BadState, NotFound
-from ..frames import ClosedBody, EmptyBody
-from ..model import AgentCaller, Caller, State, VisitorCaller
-from ..store import Tx, conversations, new_id, people, sites
-from ..store.conversations import About, Conversation
-from ..store.schema import conversation as table
-from . import door, gate
-from .messages import Written, as_received, assign, refuse_closed, say
-from .parts import SYSTEM, Parts
+from aparte import guard
+from aparte.actions import door, gate
+from aparte.actions.messages import Written, as_received, assign, refuse_closed, say
+from aparte.actions.parts import SYSTEM, Parts
+from aparte.errors import BadState, NotFound
+from aparte.frames import ClosedBody, EmptyBody
+from aparte.model import AgentCaller, Caller, State, VisitorCaller
+from aparte.store import Tx, conversations, new_id, people, sites
+from aparte.store.conversations import About, Conversation
+from aparte.store.schema import conversation as table
+from aparte.vault import new_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +196,16 @@ async def unfreeze(parts: Parts, caller: AgentCaller, conversation: str) -> Writ
         return Written(row.id, row.staff_seq, tx.now)
 
     return await parts.store.write(apply)
+
+
+async def keep_token(parts: Parts, caller: VisitorCaller) -> None:
+    """The browser has stored the newer token: the one before is void."""
+    await parts.store.write(lambda tx: people.keep_token(tx, caller.session))
+
+
+async def renew_token(parts: Parts, caller: VisitorCaller) -> str:
+    """Another next token, for a browser that never got the one before."""
+    token = new_token()
+    hashed = token_hash(parts, token)
+    await parts.store.write(lambda tx: people.offer_token(tx, caller.session, hashed))
+    return token

@@ -85,6 +85,8 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
+    from sqlalchemy.exc import SQLAlchemyError
+
     from aparte.store import database_of, migrate
     from aparte.store.engine import reading_engine
 
@@ -101,8 +103,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
             synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
             health = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
         revision = migrate.current(engine)
-    # SQLAlchemy's errors share no narrower base with sqlite3's; their text quotes statements, so only the class is told.
-    except Exception as error:  # noqa: BLE001
+    except SQLAlchemyError as error:  # its text quotes statements: only the class is told
         yield Finding("database", False, f"{database}: cannot be read ({type(error).__name__}): restore the last copy")
         return
     finally:
@@ -225,6 +226,8 @@ def _connectors(settings: Settings) -> Iterator[Finding]:
 
 def _sites(settings: Settings) -> list[Site]:
     """The sites, by a reader's connection alone: opening the store would migrate it."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from aparte.store import database_of, migrate, sites
     from aparte.store.engine import reading_engine
     from aparte.vault import Vault
@@ -238,6 +241,8 @@ def _sites(settings: Settings) -> list[Site]:
             raise errors.StoreDown("the database must be migrated first")
         with engine.connect() as connection:
             return sites.sites(connection, vault)
+    except SQLAlchemyError as error:
+        raise errors.StoreDown("the database cannot be read") from error
     finally:
         engine.dispose()
         vault.close()

@@ -22,11 +22,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aparte import signing
+from aparte.demo.bookings import PLACES, Airline, Booking, Gone, Language, day_name
+from aparte.demo.files import demo_file, media_type
+from aparte.demo.tracked import TrackerLog
 from aparte.errors import BadSetting, BadSignature
-
-from .bookings import PLACES, Airline, Booking, Gone, Language, day_name
-from .files import demo_file, media_type
-from .tracked import TrackerLog
 
 __all__ = ["CONNECTOR_PATH", "Airline", "create_airline"]
 
@@ -176,7 +175,7 @@ async def _body(request: Request) -> bytes:
         body += part
         if len(body) > ASKED_BYTES:
             break
-    return bytes(body)
+    return bytes(body[:ASKED_BYTES])
 
 
 # ── the pages ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .bookings import Language
-from .files import demo_file, media_type
-from .sockets import loopback_socket, port_of
+from aparte.demo.bookings import Language
+from aparte.demo.files import demo_file, media_type
+from aparte.demo.sockets import loopback_socket, port_of
 
 KEPT: Final = 200
 LETTER_BYTES: Final = 1 << 20
@@ -101,7 +101,7 @@ class Mailbox:
         raw = bytes(envelope.content)
         message = message_from_bytes(raw, policy=policy.default)
         part = message.get_body(("plain", "html"))
-        text = part.get_content() if part is not None else ""
+        text = part.get_content().replace("\r\n", "\n") if part is not None else ""
         headers = tuple((name, str(value)) for name, value in message.items())
         async with self._arrived:
             for to in envelope.rcpt_tos:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from . import email_code
-from .method import Method
+from aparte.identity import email_code
+from aparte.identity.method import Method
 
 __all__ = ["METHODS", "Method"]
 

@@ -10,9 +10,9 @@ import hmac
 import secrets
 import unicodedata
 
-from ..store.checks import Check
-from ..vault import Vault
-from .method import Method
+from aparte.identity.method import Method
+from aparte.store.checks import Check
+from aparte.vault import Vault
 
 DIGITS = 8
 

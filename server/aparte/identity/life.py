@@ -9,14 +9,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from ..config import Settings
-from ..errors import BadState, ChecksPaused, CodeRefused, TooMany
-from ..frames import AlarmBody, CheckBody, CheckCard, EmptyBody, Standing, StandingBody
-from ..model import Level
-from ..store import Tx, checks, conversations, new_id, outbox
-from ..store.checks import Check, Secret
-from ..store.conversations import Conversation, Proof
-from .email_code import METHOD
+from aparte.config import Settings
+from aparte.errors import BadState, ChecksPaused, CodeRefused, TooMany
+from aparte.frames import AlarmBody, CheckBody, CheckCard, EmptyBody, Standing, StandingBody
+from aparte.identity.email_code import METHOD
+from aparte.model import Level
+from aparte.store import Tx, checks, conversations, new_id, outbox
+from aparte.store.checks import Check, Secret
+from aparte.store.conversations import Conversation, Proof
 
 SYSTEM: Final = ("system", "")
 DAY: Final = 86_400.0

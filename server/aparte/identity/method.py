@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..store.checks import Check
-from ..vault import Vault
+from aparte.store.checks import Check
+from aparte.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,16 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
-from ..config import Settings
-from ..errors import StoreDown
-from ..model import Agent, Site
-from ..vault import Vault
-from . import migrate, people, sites
-from .engine import reading_engine, writing_engine
-from .events import Stored
-from .schema import store_info
-from .transaction import Tx, cid_key, new_id
-from .writer import Writer
+from aparte.config import Settings
+from aparte.errors import StoreDown
+from aparte.model import Agent, Site
+from aparte.store import migrate, people, sites
+from aparte.store.engine import reading_engine, writing_engine
+from aparte.store.events import Stored
+from aparte.store.schema import store_info
+from aparte.store.transaction import Tx, cid_key, new_id
+from aparte.store.writer import Writer
+from aparte.vault import Vault
 
 __all__ = ["Directory", "Store", "Stored", "Tx", "cid_key", "new_id"]
 
@@ -65,7 +65,7 @@ class Store:
             self._writing,
             vault,
             clock=self.now,
-            publish=lambda events: self._listener(events),
+            publish=self._publish,
             most=settings.write_batch,
             waiting=settings.write_queue,
         )
@@ -87,7 +87,7 @@ class Store:
         self._settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate.to_head(self._writing, self._settings.data)
         with self._writing.begin() as connection:
-            found = dict(connection.execute(select(store_info.c.name, store_info.c.value)).tuples().all())
+            found = {row.name: row.value for row in connection.execute(select(store_info))}
             if "epoch" not in found:
                 found = {"epoch": new_id(), "clock": "0", "directory": "0"}
                 connection.execute(insert(store_info), [{"name": k, "value": v} for k, v in found.items()])
@@ -107,6 +107,9 @@ class Store:
     def listen(self, listener: Callable[[list[Stored]], None]) -> None:
         """`listener` gets each commit's events, in commit order, in the event loop."""
         self._listener = listener
+
+    def _publish(self, events: list[Stored]) -> None:
+        self._listener(events)
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────
 

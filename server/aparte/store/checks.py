@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from ..vault import Vault
-from .conversations import Conversation
-from .schema import held, identity_check, tally
-from .transaction import Tx
+from aparte.store.conversations import Conversation
+from aparte.store.schema import held, identity_check, tally
+from aparte.store.transaction import Tx
+from aparte.vault import Vault
 
 
 class Secret(msgspec.Struct, frozen=True, omit_defaults=True):

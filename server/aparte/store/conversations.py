@@ -13,8 +13,8 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.sql import Select
 
-from ..vault import Vault
-from .schema import conversation as table
+from aparte.store.schema import conversation as table
+from aparte.vault import Vault
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,7 +82,7 @@ _SAVE = update(table).where(table.c.id == bindparam("key")).values({name: bindpa
 
 
 def from_row(row: Row[Any]) -> Conversation:
-    return Conversation(*row)
+    return Conversation(*tuple(row))
 
 
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
@@ -90,7 +90,7 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
     wanted = list(ids)
     if not wanted:
         return {}
-    return {row[0]: Conversation(*row) for row in connection.execute(_BY_ID, {"ids": wanted})}
+    return {row.id: from_row(row) for row in connection.execute(_BY_ID, {"ids": wanted})}
 
 
 def find(connection: Connection, conversation: str) -> Conversation | None:

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select
 
-from ..errors import Unreadable
-from ..frames import BODIES, EmptyBody, Part
-from ..vault import Vault
-from .conversations import Conversation
-from .schema import event as table
+from aparte.errors import Unreadable
+from aparte.frames import BODIES, EmptyBody, Part
+from aparte.store.conversations import Conversation
+from aparte.store.schema import event as table
+from aparte.vault import Vault
 
 
 @dataclass(slots=True)

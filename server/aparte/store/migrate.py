@@ -29,8 +29,8 @@ def to_head(engine: Engine, folder: Path) -> None:
     if current(engine) == HEAD:
         return
     # Imported here: a start on an up-to-date store need not load the migration tool.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     with (folder / "migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from ..vault import Vault
-from .conversations import Conversation
-from .schema import outbox
-from .transaction import Tx, new_id
+from aparte.store.conversations import Conversation
+from aparte.store.schema import outbox
+from aparte.store.transaction import Tx, new_id
+from aparte.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
-from ..model import Agent, Role
-from ..vault import Vault
-from .schema import agent, agent_session, visitor, visitor_session
-from .transaction import Tx
+from aparte.model import Agent, Role
+from aparte.store.schema import agent, agent_session, visitor, visitor_session
+from aparte.store.transaction import Tx
+from aparte.vault import Vault
 
 
 class _AgentAbout(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Session:
     id: str
     visitor_id: str
     site_id: str
-    renewing: bool  # a newer token was given and is not yet confirmed
+    token: str  # "current"; "next": the newer token, now confirmed by use; "old": a newer one was given meanwhile
 
 
 def normal_email(email: str) -> str:
@@ -173,7 +173,8 @@ def visitor_session_of(connection: Connection, token_hash: bytes) -> Session | N
     row = connection.execute(query).first()
     if row is None:
         return None
-    return Session(row.id, row.visitor_id, row.site_id, row.next_hash is not None)
+    token = "next" if row.next_hash == token_hash else "old" if row.next_hash is not None else "current"
+    return Session(row.id, row.visitor_id, row.site_id, token)
 
 
 def offer_token(tx: Tx, session_id: str, next_hash: bytes) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from ..model import Site
-from ..vault import Vault
-from .schema import site
-from .transaction import Tx
+from aparte.model import Site
+from aparte.store.schema import site
+from aparte.store.transaction import Tx
+from aparte.vault import Vault
 
 
 def _seal(vault: Vault, one: Site) -> bytes:

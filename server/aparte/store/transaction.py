@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from ..errors import CidConflict, NotFound
-from ..frames import MessageBody, Part
-from ..vault import Vault
-from . import conversations, events
-from .conversations import Conversation
-from .events import Known, Stored
-from .schema import audit as audit_table
+from aparte.errors import CidConflict, NotFound
+from aparte.frames import MessageBody, Part
+from aparte.store import conversations, events
+from aparte.store.conversations import Conversation
+from aparte.store.events import Known, Stored
+from aparte.store.schema import audit as audit_table
+from aparte.vault import Vault
 
 
 def new_id() -> str:

@@ -19,10 +19,10 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from ..errors import AparteError, StoreDown, TooMany
-from ..vault import Vault
-from .events import Stored
-from .transaction import Tx
+from aparte.errors import AparteError, StoreDown, TooMany
+from aparte.store.events import Stored
+from aparte.store.transaction import Tx
+from aparte.vault import Vault
 
 T = TypeVar("T")
 RETRY_SECONDS: Final = 1.0
@@ -141,7 +141,7 @@ class Writer:
         except DatabaseError as error:
             down = _down(error)
             return [_Done(job, error=down) for job in jobs], []
-        except Exception as error:  # the thread must live: every caller is told, and nothing was committed
+        except Exception as error:  # noqa: BLE001 - the thread must live; every caller is told, nothing was kept
             return [_Done(job, error=error) for job in jobs], []
 
     def _attempt(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
@@ -190,7 +190,7 @@ def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
         return _Done(job, result)
     except OperationalError:
         raise  # the database itself: nobody's work can be kept
-    except Exception as error:  # told to its own caller; the neighbours go on
+    except Exception as error:  # noqa: BLE001 - told to its own caller; the neighbours go on
         savepoint.rollback()
         tx.forget(published)
         return _Done(job, error=error)

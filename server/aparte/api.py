@@ -1,0 +1,103 @@
+"""The few HTTP verbs: signing in and out, a ticket for the socket, "this is not me".
+
+Knows JSON and cookies. Must not hold a rule of conduct.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from aparte import auth
+from aparte.actions import checks, people
+from aparte.actions.parts import Parts
+from aparte.errors import BadInput, TooMany
+from aparte.model import Agent
+
+BODY_BYTES: Final = 8 * 1024
+_T = TypeVar("_T")
+
+
+class SignIn(Struct, forbid_unknown_fields=True):
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class NotMe(Struct, forbid_unknown_fields=True):
+    token: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+async def body_of(request: Request, kind: type[_T]) -> _T:
+    """The request's JSON body. Raises BadInput."""
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > BODY_BYTES:
+            raise BadInput("That is too long.")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadInput("That is not the JSON that this address takes.") from error
+
+
+def _json(value: object, *, cookie: str = "") -> Response:
+    headers = {"cache-control": "no-store"}
+    if cookie:
+        headers["set-cookie"] = cookie
+    return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)
+
+
+def _me(agent: Agent) -> dict[str, str]:
+    return {"id": agent.id, "name": agent.name, "role": agent.role.value}
+
+
+def _panel(request: Request) -> tuple[Parts, dict[str, str]]:
+    """The parts and headers of an unsafe request by the panel. Raises BadOrigin."""
+    parts: Parts = request.app.state.parts
+    headers = auth.headers_of(request.scope)
+    auth.require_origin(headers, auth.panel_origin(parts.settings))
+    return parts, headers
+
+
+async def sign_in(request: Request) -> Response:
+    parts, headers = _panel(request)
+    asked = await body_of(request, SignIn)
+    address = auth.address_of(request.scope, headers, parts.settings.trusted_proxies)
+    token, agent = await people.sign_in(parts, asked.email, asked.password, address)
+    return _json(_me(agent), cookie=auth.set_cookie(token, parts.settings.session_seconds))
+
+
+async def sign_out(request: Request) -> Response:
+    parts, headers = _panel(request)
+    caller = await auth.agent_of(parts, headers)
+    await people.sign_out(parts, caller, auth.cookie_of(headers))
+    return Response(status_code=204, headers={"set-cookie": auth.set_cookie("", 0), "cache-control": "no-store"})
+
+
+async def me(request: Request) -> Response:
+    parts: Parts = request.app.state.parts
+    return _json(_me((await auth.agent_of(parts, auth.headers_of(request.scope))).agent))
+
+
+async def ticket(request: Request) -> Response:
+    parts, headers = _panel(request)
+    caller = await auth.agent_of(parts, headers)
+    return _json({"ticket": auth.new_ticket(parts, caller)})
+
+
+async def not_me(request: Request) -> Response:
+    """The letter's link was pressed."""
+    parts: Parts = request.app.state.parts
+    headers = auth.headers_of(request.scope)
+    auth.require_origin(headers, auth.chat_origin(parts.settings))
+    address = auth.address_of(request.scope, headers, parts.settings.trusted_proxies)
+    wait = parts.said.take(f"not-me {address}", time.monotonic())
+    if wait is not None:
+        raise TooMany(retry_after=wait)
+    await checks.not_me(parts, (await body_of(request, NotMe)).token)
+    return Response(status_code=204, headers={"cache-control": "no-store"})

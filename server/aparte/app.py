@@ -1,0 +1,282 @@
+"""Builds the parts and joins them: the one place that does.
+
+Knows every part. Must not hold a rule of conduct.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request as Handshake
+
+from aparte import api, assets, frames, pages, ws
+from aparte.actions import acts, checks
+from aparte.actions.parts import Parts, policy_of
+from aparte.config import Settings
+from aparte.delivery import Mailer
+from aparte.errors import AparteError
+from aparte.headers import SecurityHeaders
+from aparte.hub import Hub
+from aparte.identity.life import Life
+from aparte.jobs import Jobs
+from aparte.limits import Places, Window
+from aparte.outbox import OutboxWorker
+from aparte.records import Records
+from aparte.store import Store
+from aparte.vault import PasswordGate, Vault
+
+log = structlog.get_logger("aparte.app")
+GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
+
+
+# ── routes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A route and who may use it. A route that is not declared here does not exist; `check_routes` holds it."""
+
+    path: str
+    run: Callable[[Request], Awaitable[Response]] | ws.SocketEndpoint
+    method: Literal["GET", "POST", "WS"]
+    who: Literal["anyone", "agent", "visitor"]
+    counts: Literal["none", "sign-ins", "presses", "sockets"] = "none"
+
+
+ROUTES: Final = (
+    Declared("/widget.js", pages.loader, "GET", "anyone"),
+    Declared("/frame/{site}", pages.frame, "GET", "anyone"),
+    Declared("/chat/{site}", pages.hosted, "GET", "anyone"),
+    Declared("/panel", pages.panel, "GET", "anyone"),
+    Declared("/not-me", pages.not_me, "GET", "anyone"),
+    Declared("/a/{build}/{path:path}", pages.asset, "GET", "anyone"),
+    Declared("/healthz", pages.healthz, "GET", "anyone"),
+    Declared("/readyz", pages.readyz, "GET", "anyone"),
+    Declared("/api/login", api.sign_in, "POST", "anyone", "sign-ins"),
+    Declared("/api/logout", api.sign_out, "POST", "agent"),
+    Declared("/api/me", api.me, "GET", "agent"),
+    Declared("/api/ticket", api.ticket, "POST", "agent"),
+    Declared("/api/not-me", api.not_me, "POST", "anyone", "presses"),
+    Declared("/ws/visitor", ws.SocketEndpoint("visitor"), "WS", "visitor", "sockets"),
+    Declared("/ws/agent", ws.SocketEndpoint("agent"), "WS", "agent", "sockets"),
+)
+
+
+def _route(one: Declared) -> Route | WebSocketRoute:
+    if isinstance(one.run, ws.SocketEndpoint):
+        return WebSocketRoute(one.path, one.run)
+    return Route(one.path, one.run, methods=[one.method])
+
+
+def check_routes(app: Starlette) -> None:
+    """Raises ws.Unexpected for a route that nobody declared."""
+    known = {one.path for one in ROUTES}
+    strangers = [path for route in app.routes if (path := getattr(route, "path", "?")) not in known]
+    if strangers:
+        raise ws.Unexpected(f"routes without a declared policy: {strangers}")
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, AparteError)
+    said = frames.Error(error.code, str(error), retry_after=error.retry_after or 0.0)
+    headers = {"cache-control": "no-store"}
+    if error.retry_after:
+        headers["retry-after"] = str(int(error.retry_after) + 1)
+    return Response(msgspec.json.encode(said), error.status, headers, "application/json")
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "bad_method"}.get(error.status_code, "bad_input")
+    said = frames.Error(code, "There is no such address here, or not by this method.")
+    return Response(msgspec.json.encode(said), error.status_code, {"cache-control": "no-store"}, "application/json")
+
+
+async def _fault(_request: Request, _error: Exception) -> Response:
+    return await _refused(_request, AparteError())
+
+
+# ── the application ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.asynccontextmanager
+async def _joined(settings: Settings, app: Starlette) -> AsyncIterator[Parts]:
+    """Opens vault and store, starts the background work, ends it all in the opposite order."""
+    async with contextlib.AsyncExitStack() as stack:
+        vault = Vault.open(keyring=settings.keyring, root_key=settings.root_key)
+        stack.callback(vault.close)
+        store = await Store.open(settings, vault)
+        stack.push_async_callback(store.close)
+        records = Records(settings)
+        stack.push_async_callback(records.close)
+        parts = Parts(
+            settings=settings,
+            store=store,
+            hub=Hub(store.directory),
+            records=records,
+            mailer=Mailer(settings),
+            life=Life(settings),
+            policy=policy_of(settings),
+            passwords=PasswordGate(),
+            ring=lambda: worker.ring(),  # noqa: PLW0108 - the worker is made below, with these parts
+            said=Window(settings.messages_per_10s, 10.0),
+            replied=Window(settings.agent_messages_per_10s, 10.0),
+            logins=Window(settings.logins_per_minute, 60.0),
+        )
+        worker = OutboxWorker(
+            store,
+            {
+                "check.letter": lambda row: checks.look_up(parts, row),
+                "letter": lambda row: checks.send_letter(parts, row),
+                "act.change": lambda row: acts.carry_out(parts, row),
+            },
+            trouble=lambda row, error: acts.trouble(parts, row, error),
+            failed=lambda row: acts.given_up(parts, row),
+            patience=float(settings.code_seconds),
+        )
+        store.listen(parts.hub.publish)
+        tasks = [asyncio.create_task(work) for work in (worker.run(), Jobs(parts).run())]
+        for task in tasks:
+            task.add_done_callback(_died)
+        try:
+            yield parts
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _died(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("app.task_died", error=repr(task.exception()), exc_info=task.exception())
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The ASGI application. Raises ws.Unexpected when a route or frame has no declared policy."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with _joined(settings, app) as parts:
+            app.state.parts = parts
+            yield
+
+    handlers: dict[Any, Any] = {AparteError: _refused, HTTPException: _http_error, Exception: _fault}
+    app = Starlette(routes=[_route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
+    app.state.assets = assets.load()
+    app.state.limits = ws.Limits(Places(settings.sockets_per_address))
+    app.state.draining = False
+    app.router.redirect_slashes = False
+    ws.check_declared()
+    check_routes(app)
+    app.add_middleware(SecurityHeaders, secure=settings.addressed()[0].startswith("https://"))
+    return app
+
+
+# ── the server ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Protocol(WebSocketsSansIOProtocol):
+    """Lets the application cut a connection whose peer takes nothing: a close would wait for it for ever."""
+
+    def handle_connect(self, event: Handshake) -> None:
+        super().handle_connect(event)
+        scope: Any = getattr(self, "scope", None)
+        if scope is not None:
+            scope["aparte.abort"] = self._abort
+
+    def _abort(self) -> None:
+        if not self.transport.is_closing() or not self.disconnected:
+            self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to `run`: the library would end the process by the signal instead of with status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+def server_for(app: Starlette, settings: Settings) -> Server:
+    """The configured HTTP and WebSocket server of an application."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="none",
+        ws=Protocol,
+        ws_max_size=frames.FRAME_BYTES,
+        ws_per_message_deflate=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=True,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=5,
+        lifespan="on",
+    )
+    return Server(config)
+
+
+async def goodbye(app: Starlette) -> None:
+    """Readiness off, and every socket told to come back later."""
+    app.state.draining = True
+    parts: Parts | None = getattr(app.state, "parts", None)
+    if parts is None:
+        return
+    for peer in list(parts.hub.peers):
+        peer.say(frames.Drain(after=GOODBYE_SECONDS))
+        peer.end(1001)
+    for _ in range(int(GOODBYE_SECONDS / 0.05)):
+        if not parts.hub.peers:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def run(
+    settings: Settings,
+    *,
+    sockets: list[socket.socket] | None = None,
+    on_ready: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serves until SIGTERM, SIGINT or `stop`.
+
+    Args: sockets already bound, instead of host and port; on_ready is called once requests are answered.
+    Raises: what opening the vault or the store raises.
+    """
+    app = create_app(settings)
+    server = server_for(app, settings)
+    ending = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if stop is None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ending.set)
+    serving = asyncio.create_task(server.serve(sockets))
+    waiting = asyncio.create_task(ending.wait())
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110 - the library has no event for it
+            await asyncio.sleep(0.01)
+        if server.started and on_ready is not None:
+            on_ready()
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await goodbye(app)
+    finally:
+        server.should_exit = True
+        waiting.cancel()
+        await serving

@@ -1,0 +1,91 @@
+"""The bodies of events, by kind."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import field
+
+from aparte.frames.parts import CheckCard, Face, Money, Standing
+from aparte.frames.words import Part
+
+
+class MessageBody(Part):
+    text: str
+    removed: list[str] = field(default_factory=list)  # what the guard took out: card, security_code, iban
+    held: str = ""  # staff readers: the held message that this one releases
+
+
+class NoteBody(Part):
+    text: str
+
+
+class HeldBody(Part):
+    held: str
+    text: str
+    code: str  # why: needs_check, other_record, asks_secret, foreign_link
+    topic: str
+
+
+class DroppedBody(Part):
+    held: str
+
+
+class AssignedBody(Part):
+    """`agent` is a Face for the visitor; staff readers also see the ids."""
+
+    agent: Face
+    agent_id: str = ""
+    by: str = ""  # staff readers: the colleague's name when it was a transfer
+
+
+class ClosedBody(Part):
+    by: Literal["visitor", "agent", "system"]
+
+
+class EmptyBody(Part):
+    pass
+
+
+class CheckBody(Part):
+    check: CheckCard
+
+
+class StandingBody(Part):
+    standing: Standing
+    why: Literal["code", "expired", "not_me", "changed_session"]
+
+
+class AlarmBody(Part):
+    code: str  # not_me, many_sends, tries_used, mail_refused, records_down
+
+
+class ActBody(Part):
+    """A change of the record: asked (staff only), done (both), failed (staff only)."""
+
+    act: Literal["change"]
+    state: Literal["asked", "done", "failed"]
+    title: str = ""
+    label: str = ""
+    due: Money | None = None
+    code: str = ""
+    reference: str = ""  # staff readers only
+
+
+BODIES: Final[dict[str, type[Part]]] = {
+    "message": MessageBody,
+    "note": NoteBody,
+    "held": HeldBody,
+    "dropped": DroppedBody,
+    "assigned": AssignedBody,
+    "closed": ClosedBody,
+    "reopened": EmptyBody,
+    "check": CheckBody,
+    "standing": StandingBody,
+    "frozen": EmptyBody,
+    "unfrozen": EmptyBody,
+    "alarm": AlarmBody,
+    "act": ActBody,
+    "unreadable": EmptyBody,
+}
+STAFF_ONLY: Final = frozenset({"note", "held", "dropped", "alarm"})

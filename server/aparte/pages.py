@@ -1,0 +1,205 @@
+"""The pages and files that the chat host serves, each with its own strict policy.
+
+Knows HTML and headers. Must not hold a rule of conduct.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from aparte import __version__, auth
+from aparte.actions.parts import Parts
+from aparte.assets import Asset, Assets
+from aparte.errors import AparteError, NotFound
+from aparte.model import Site
+
+_YEAR: Final = 365 * 24 * 3600
+
+
+def _parts(request: Request) -> tuple[Parts, Assets]:
+    return request.app.state.parts, request.app.state.assets
+
+
+def policy(parts: Parts, *, ancestors: Iterable[str]) -> str:
+    """The content security policy of a page: our own files and sockets, nothing inline, Trusted Types."""
+    origins = {auth.chat_origin(parts.settings), auth.panel_origin(parts.settings)}
+    sockets = " ".join(sorted(origin.replace("http", "ws", 1) for origin in origins))
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            f"connect-src 'self' {sockets}",
+            "img-src 'self' data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors " + (" ".join(ancestors) or "'none'"),
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def _page(parts: Parts, assets: Assets, *, lang: str, title: str, folder: str, config: object, mode: str = "") -> str:
+    """One page: styles, the module and all it imports, the settings as data, and a place to draw in."""
+    entry = f"{folder}/main.js"
+    styles = [path for path in ("static/shared/tokens.css", *_styles(assets, folder)) if path in assets.files]
+    # Data in a script element is not run; `<` is escaped so that no value can end the element.
+    data = msgspec.json.encode(config).decode().replace("<", "\\u003c")
+    return "\n".join(
+        (
+            "<!doctype html>",
+            f'<html lang="{html.escape(lang)}"' + (f' data-mode="{mode}">' if mode else ">"),
+            "<head>",
+            '<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content">',
+            '<meta name="color-scheme" content="light dark">',
+            '<meta name="robots" content="noindex">',
+            f"<title>{html.escape(title)}</title>",
+            '<link rel="icon" href="data:,">',
+            *(f'<link rel="stylesheet" href="{assets.url(path)}">' for path in styles),
+            *(f'<link rel="modulepreload" href="{assets.url(path)}">' for path in assets.modules(entry)[1:]),
+            f'<script type="application/json" id="config">{data}</script>',
+            f'<script type="module" src="{assets.url(entry)}"></script>',
+            "</head>",
+            '<body><div id="app"></div></body>',
+            "</html>",
+            "",
+        )
+    )
+
+
+def _styles(assets: Assets, folder: str) -> list[str]:
+    return sorted(path for path in assets.files if path.startswith(f"{folder}/") and path.endswith(".css"))
+
+
+def _html(text: str, policy_text: str) -> Response:
+    headers = {"content-security-policy": policy_text, "cache-control": "no-cache"}
+    return Response(text, media_type="text/html", headers=headers)
+
+
+# ── the widget's pages ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _lang(request: Request) -> str:
+    asked = request.query_params.get("lang", "").lower()
+    if not asked:
+        asked = request.headers.get("accept-language", "").lower()
+    return "fr" if asked.startswith("fr") else "en"
+
+
+async def frame(request: Request) -> Response:
+    """The conversation inside the host page's iframe; only the site's own pages may embed it."""
+    parts, assets = _parts(request)
+    site = _site(parts, request)
+    origin = request.query_params.get("origin", "")
+    embedding = origin if origin in site.origins else ""
+    text = _widget(parts, assets, site, _lang(request), mode="frame", origin=embedding)
+    return _html(text, policy(parts, ancestors=site.origins))
+
+
+async def hosted(request: Request) -> Response:
+    """The same conversation as a page of its own, for links, QR codes and e-mails."""
+    parts, assets = _parts(request)
+    site = _site(parts, request)
+    return _html(_widget(parts, assets, site, _lang(request), mode="page", origin=""), policy(parts, ancestors=()))
+
+
+def _site(parts: Parts, request: Request) -> Site:
+    site = parts.store.directory.sites.get(request.path_params["site"])
+    if site is None:
+        raise NotFound("This chat does not exist.")
+    return site
+
+
+def _widget(parts: Parts, assets: Assets, site: Site, lang: str, *, mode: str, origin: str) -> str:
+    config = {
+        "site": site.id,
+        "name": site.name,
+        "desk": site.desk,
+        "accent": site.accent,
+        "phone": site.phone,
+        "lang": lang,
+        "mode": mode,
+        "origins": list(site.origins),
+        "origin": origin,
+        "checks": bool(site.records_url and parts.mailer.is_on),
+        "privacy": {
+            "host": auth.chat_origin(parts.settings).partition("://")[2],
+            "kept_days": parts.settings.retention_days,
+        },
+    }
+    return _page(parts, assets, lang=lang, title=site.name, folder="widget/app", config=config, mode=mode)
+
+
+# ── the panel, and the page of the letter's link ────────────────────────────────────────────────────────────
+
+
+async def panel(request: Request) -> Response:
+    """The agents' panel: never framed."""
+    parts, assets = _parts(request)
+    text = _page(
+        parts, assets, lang=_lang(request), title="Aparté", folder="static/panel", config={"version": __version__}
+    )
+    return _html(text, policy(parts, ancestors=()))
+
+
+async def not_me(request: Request) -> Response:
+    """The page behind the letter's link. What names the check is in the fragment, which never reaches a log; it
+    acts on a press alone, since mail scanners open links."""
+    parts, assets = _parts(request)
+    text = _page(parts, assets, lang=_lang(request), title="Aparté", folder="static/pages", config={})
+    return _html(text, policy(parts, ancestors=()))
+
+
+# ── files and signs of life ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _file(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
+    tag = f'"{asset.tag}"'
+    headers = {**headers, "etag": tag, "vary": "accept-encoding"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    body = asset.body
+    if "gzip" in request.headers.get("accept-encoding", "") and not asset.type.startswith("image/png"):
+        body, headers["content-encoding"] = asset.packed, "gzip"
+    return Response(body, media_type=None, headers={**headers, "content-type": asset.type})
+
+
+async def loader(request: Request) -> Response:
+    """The script that a site pastes: any page may load it, and it is asked for anew each time."""
+    asset = _parts(request)[1].get("widget/loader.js")
+    return _file(request, asset, {"cache-control": "no-cache", "cross-origin-resource-policy": "cross-origin"})
+
+
+async def asset(request: Request) -> Response:
+    """A file of this build: never changes under its address."""
+    assets = _parts(request)[1]
+    if request.path_params["build"] != assets.build:
+        raise NotFound()
+    return _file(
+        request, assets.get(request.path_params["path"]), {"cache-control": f"public, max-age={_YEAR}, immutable"}
+    )
+
+
+async def healthz(_request: Request) -> Response:
+    """The process lives."""
+    return Response("ok\n", media_type="text/plain")
+
+
+async def readyz(request: Request) -> Response:
+    """The process takes work: the store answers, and no end has been asked for."""
+    parts = _parts(request)[0]
+    if request.app.state.draining:
+        return Response("draining\n", status_code=503, media_type="text/plain")
+    try:
+        await parts.store.write(lambda _tx: None)
+    except AparteError as error:
+        return Response(f"{error.code}\n", status_code=error.status, media_type="text/plain")
+    return Response("ready\n", media_type="text/plain")
