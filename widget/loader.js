@@ -1,46 +1,37 @@
-/* Draws one button; a press makes the conversation's frame. Before the first press it stores and asks nothing.
-   Sees no word of a conversation: only open, close and a count cross (widget/messages.js). */
+/* Draws one button; a press makes the conversation's frame. Before the first press it stores and asks nothing. Sees no
+   word of a conversation: only open, close and a count cross (widget/messages.js). */
 (() => {
-  const script = /** @type {HTMLScriptElement|null} */ (
-    document.currentScript || document.querySelector('script[data-site][src$="/widget.js"]')
-  );
+  const script = /** @type {?HTMLScriptElement} */ (document.currentScript || document.querySelector('script[data-site][src$="/widget.js"]'));
   const site = script?.dataset.site;
   if (!script || !site || document.querySelector('aparte-chat')) return;
   const chat = new URL(script.src).origin;
   const lang = /^fr/i.test(document.documentElement.lang) ? 'fr' : 'en';
-  const words = {
-    en: ['Open the conversation', 'Close the conversation', 'Conversation', 'unread'],
-    fr: ['Ouvrir la conversation', 'Fermer la conversation', 'Conversation', 'non lus'],
-  }[lang];
+  const words = { en: ['Open the conversation', 'Close the conversation', 'unread'], fr: ['Ouvrir la conversation', 'Fermer la conversation', 'non lus'] }[lang];
   const asked = script.dataset.accent || '';
-  const accent = /^#[0-9a-f]{6}$/i.test(asked) ? asked : '#0b5cad';
+  const accent = /^#[\da-f]{6}$/i.test(asked) ? asked : '#0b5cad';
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(accent.slice(at, at + 2), 16));
-  const icon = r * 299 + g * 587 + b * 114 > 149000 ? '#111' : '#fff';
 
   const host = document.createElement('aparte-chat');
   const root = host.attachShadow({ mode: 'closed' });
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`
 :host{all:initial!important;position:fixed!important;z-index:2147483000!important;right:20px!important;bottom:20px!important;color-scheme:light dark!important}
-button{all:unset;box-sizing:border-box;position:relative;float:right;width:56px;height:56px;border-radius:50%;background:${accent};color:${icon};cursor:pointer;box-shadow:0 4px 16px rgb(0 0 0/.24);transition:transform .12s}
-button:hover{transform:scale(1.05)}
+button{all:unset;position:relative;float:right;width:56px;height:56px;border-radius:50%;background:${accent};color:${r * 299 + g * 587 + b * 114 > 149000 ? '#111' : '#fff'};cursor:pointer;box-shadow:0 4px 16px rgb(0 0 0/.24)}
+button:hover{filter:brightness(1.1)}
 button:focus-visible{outline:3px solid ${accent};outline-offset:3px;box-shadow:0 0 0 3px #fff}
-svg{position:absolute;inset:16px;width:24px;height:24px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
-span{position:absolute;top:-4px;right:-4px;min-width:22px;height:22px;padding:0 6px;box-sizing:border-box;border-radius:11px;background:#b3261e;color:#fff;font:600 13px/22px system-ui,sans-serif;text-align:center}
-iframe{position:fixed;right:20px;bottom:88px;width:400px;height:min(640px,100dvh - 108px);border:0;border-radius:16px;background:Canvas;box-shadow:0 8px 32px rgb(20 20 30/.2),0 1px 4px rgb(20 20 30/.1)}
+svg{position:absolute;inset:16px;width:24px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
+span{position:absolute;top:-4px;right:-4px;min-width:22px;border-radius:11px;background:#b3261e;color:#fff;font:600 13px/22px system-ui,sans-serif;text-align:center}
+iframe{position:fixed;right:20px;bottom:88px;width:400px;height:min(640px,100dvh - 108px);border:0;border-radius:16px;background:Canvas;box-shadow:0 8px 32px rgb(0 0 0/.2)}
 [hidden]{display:none}
 @media(max-width:479px){iframe{inset:0;width:100%;height:100%;border-radius:0}.full{display:none}}
-@media(prefers-reduced-motion:reduce){button{transition:none}}
-@media(forced-colors:active){button{border:2px solid}}
-@media print{:host{display:none!important}}`);
+@media(forced-colors:active){button{border:2px solid}}`);
   root.adoptedStyleSheets = [sheet];
 
   const button = document.createElement('button');
-  button.type = 'button';
+  const badge = document.createElement('span');
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
-  const badge = document.createElement('span');
-  svg.setAttribute('aria-hidden', 'true');
+  svg.setAttribute('viewBox', '0 0 24 24');
   svg.append(path);
   button.append(svg, badge);
   root.append(button);
@@ -55,66 +46,55 @@ iframe{position:fixed;right:20px;bottom:88px;width:400px;height:min(640px,100dvh
     path.setAttribute('d', isOpen ? 'M6 6l12 12M18 6L6 18' : 'M4 5h16v11h-9l-5 4v-4H4z');
     badge.textContent = unread > 9 ? '9+' : String(unread);
     badge.hidden = isOpen || !unread;
-    button.ariaLabel = words[+isOpen] + (badge.hidden ? '' : ` (${unread} ${words[3]})`);
+    button.ariaLabel = words[+isOpen] + (badge.hidden ? '' : ` (${unread} ${words[2]})`);
     button.ariaExpanded = String(isOpen);
     button.className = isOpen && isReady ? 'full' : '';
     if (frame) frame.hidden = !isOpen;
-  };
-
-  const tell = () => {
     if (isReady)
       frame?.contentWindow?.postMessage(
         isOpen ? { aparte: 'open', page: location.origin + location.pathname, title: document.title } : { aparte: 'closed' },
         chat,
       );
   };
-
   const load = () => {
     if (frame) return;
     frame = document.createElement('iframe');
-    frame.title = words[2];
+    frame.title = 'Conversation';
     frame.allow = '';
     frame.referrerPolicy = 'no-referrer';
     frame.hidden = true;
     frame.src = `${chat}/frame/${encodeURIComponent(site)}?lang=${lang}&origin=${encodeURIComponent(location.origin)}`;
     root.prepend(frame);
   };
-
   /** @param {boolean} open */
   const show = (open) => {
     isOpen = open;
     load();
     draw();
-    tell();
-    if (open) frame?.focus();
-    else button.focus();
+    (open ? frame : button)?.focus();
   };
 
-  button.addEventListener('click', () => {
+  button.onclick = () => {
     show(!isOpen);
     try {
       localStorage.setItem('aparte', '1');
-    } catch {} // storage is blocked: then no badge on the next page
-  });
-  button.addEventListener('keydown', (event) => {
+    } catch {} // blocked: no badge on the next page
+  };
+  button.onkeydown = (event) => {
     if (event.key === 'Escape' && isOpen) show(false);
-  });
+  };
   addEventListener('message', ({ source, origin, data }) => {
     if (!frame || source !== frame.contentWindow || origin !== chat || !data) return;
-    if (data.aparte === 'ready') {
-      isReady = true;
-      draw();
-      tell();
-    } else if (data.aparte === 'close' && isOpen) show(false);
-    else if (data.aparte === 'unread') {
-      unread = data.count >>> 0;
-      draw();
-    }
+    if (data.aparte === 'close') return isOpen && show(false);
+    if (data.aparte === 'ready') isReady = true;
+    else if (data.aparte === 'unread') unread = data.count >>> 0;
+    else return;
+    draw();
   });
 
   draw();
   document.documentElement.append(host);
   try {
     if (localStorage.getItem('aparte')) load();
-  } catch {} // storage is blocked
+  } catch {} // blocked
 })();

@@ -4,23 +4,37 @@
  * @module
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static/shared/preact.js';
-import { findSecrets } from './guard.js';
 import { Icon } from './icons.js';
 
 /** Code points in one message; the server holds to the same. */
 export const MESSAGE_CHARS = 4_000;
 const NEAR = 400;
 
+/** @typedef {typeof import('./guard.js').findSecrets} Find */
+/** @type {Find|undefined} */
+let find;
+let fetches = 0;
+
+/** The guard is large, and needed from the first character on, not before. */
+async function fetchGuard() {
+  if (find) return find;
+  // A module that could not be fetched once is remembered as broken under its address: ask under another one.
+  const address = fetches++ ? `./guard.js?${fetches}` : './guard.js';
+  /** @type {typeof import('./guard.js')} */
+  const guard = await import(address);
+  return (find = guard.findSecrets);
+}
+
 /** @param {import('./view.js').Props & {draft: string, setDraft: (text: string) => void}} props */
 export function Composer({ state, talk, words, isOpen, phone, draft, setDraft }) {
   const box = useRef(/** @type {HTMLTextAreaElement|null} */ (null));
   const [name, setName] = useState('');
-  const [isStopped, setStopped] = useState(false);
+  const [stop, setStop] = useState(/** @type {''|'secret'|'unchecked'} */ (''));
   const { view } = state;
   const isFirst = !view && state.entries.length === 0;
   const length = draft.length > MESSAGE_CHARS - NEAR ? [...draft].length : 0;
   const over = length - MESSAGE_CHARS;
-  const secrets = isStopped ? findSecrets(draft, lastSaid(state)) : [];
+  const secrets = (stop === 'secret' && find?.(draft, lastSaid(state))) || [];
 
   useEffect(() => {
     if (isOpen) box.current?.focus();
@@ -34,25 +48,33 @@ export function Composer({ state, talk, words, isOpen, phone, draft, setDraft })
 
   if (view?.frozen) return html`<${OnHold} words=${words} phone=${phone} />`;
 
-  const send = () => {
+  const send = async () => {
     const text = draft.trim();
+    box.current?.focus();
     if (!text || over > 0) return;
-    if (findSecrets(draft, lastSaid(state)).length) {
-      setStopped(true);
-      box.current?.focus();
+    try {
+      const isClean = !(await fetchGuard())(draft, lastSaid(state)).length;
+      setStop(isClean ? '' : 'secret');
+      if (!isClean) return;
+    } catch {
+      setStop('unchecked'); // nothing leaves this page unread
       return;
     }
-    setStopped(false);
     setDraft('');
     talk.say(text, name.trim());
-    box.current?.focus();
   };
   const take = () => {
     let rest = draft;
-    for (const { start, end } of [...secrets].sort((a, b) => b.start - a.start)) rest = rest.slice(0, start) + '…' + rest.slice(end);
+    for (const { start, end } of secrets.toReversed()) rest = rest.slice(0, start) + '…' + rest.slice(end);
     setDraft(rest);
-    setStopped(false);
+    setStop('');
     box.current?.focus();
+  };
+  /** @param {any} event */
+  const onInput = ({ target }) => {
+    setDraft(target.value);
+    talk.type();
+    fetchGuard().catch(() => 0); // asked again, and told, when the message is sent
   };
   /** @param {KeyboardEvent} event */
   const onKey = (event) => {
@@ -72,6 +94,7 @@ export function Composer({ state, talk, words, isOpen, phone, draft, setDraft })
         <p>${words.guard.way}</p>
         <button type="button" class="quiet" onClick=${take}>${words.guard.take}</button>
       </div>`}
+      ${stop === 'unchecked' && html`<p class="stopped">${words.guard.unchecked}</p>`}
     </div>
     ${view?.state === 'closed' && html`<p class="ended">${words.ended} ${words.reopen}</p>`}
     ${isFirst && html`<input class="name" value=${name} maxlength="80" autocomplete="name" aria-label=${words.name} placeholder=${words.name}
@@ -79,7 +102,7 @@ export function Composer({ state, talk, words, isOpen, phone, draft, setDraft })
     <div class="field">
       <textarea ref=${box} rows="1" value=${draft} aria-label=${words.message} placeholder=${words.write} enterkeyhint="send"
         aria-invalid=${secrets.length > 0 || over > 0 ? 'true' : undefined} aria-describedby=${secrets.length ? 'stopped' : length ? 'count' : undefined}
-        onKeyDown=${onKey} onInput=${(/** @type {any} */ event) => (setDraft(event.target.value), talk.type())} />
+        onKeyDown=${onKey} onInput=${onInput} />
       <button class="send" aria-label=${words.send} title=${words.send} disabled=${!draft.trim() || over > 0}><${Icon} name="send" /></button>
     </div>
     ${length > 0 && html`<p id="count" class=${over > 0 ? 'count over' : 'count'} role="status">${over > 0 ? words.tooLong(over) : words.left(-over)}</p>`}

@@ -36,9 +36,17 @@ function tellHost(message) {
 }
 
 let told = 0;
+let isDue = false;
 const talk = new Talk({ site: config.site, config, memory, lang, onChange: draw });
 
+/** Many changes at once are one drawing; and never one within another. */
 function draw() {
+  if (!isDue) queueMicrotask(paint);
+  isDue = true;
+}
+
+function paint() {
+  isDue = false;
   const { accent } = talk.state.site;
   const { fill, ink } = palette(accent ?? '');
   document.documentElement.style.setProperty('--accent', fill);

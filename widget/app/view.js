@@ -109,7 +109,10 @@ function Strip({ state, words, lang }) {
 function Privacy({ state, words, lang, onLang, onDone, onStop }) {
   const box = useRef(/** @type {HTMLDialogElement|null} */ (null));
   const [isSure, setSure] = useState(false);
-  useEffect(() => box.current?.showModal(), []);
+  useEffect(() => {
+    box.current?.showModal();
+    /** @type {HTMLElement|null|undefined} */ (box.current?.querySelector('.primary'))?.focus();
+  }, []);
   const { host, kept_days } = state.privacy;
   const canEnd = state.view && state.view.state !== 'closed' && !state.view.frozen;
   const close = () => box.current?.close();
@@ -130,7 +133,7 @@ function Privacy({ state, words, lang, onLang, onDone, onStop }) {
             <button class="quiet" onClick=${() => setSure(false)}>${words.privacy.endNo}</button>
           </div>`
         : html`<div class="row">
-            <button class="primary" onClick=${close} autofocus>${words.privacy.back}</button>
+            <button class="primary" onClick=${close}>${words.privacy.back}</button>
             ${canEnd && html`<button class="quiet" onClick=${() => setSure(true)}>${words.privacy.end}</button>`}
           </div>`}
     </div>

@@ -4,12 +4,10 @@
  * @type {typeof import('./words.en.js').words}
  */
 export const words = {
-  title: 'Conversation',
   close: 'Fermer',
   private: 'Votre vie privée',
   here: 'à votre écoute',
   away: 'absent pour le moment',
-  languageIs: 'Français',
   send: 'Envoyer',
   write: 'Écrivez un message…',
   message: 'Votre message',
@@ -63,6 +61,7 @@ export const words = {
     security_code: 'Ceci ressemble au code de sécurité d’une carte. Ne l’envoyez jamais : personne ici ne vous le demandera.',
     iban: 'Ceci ressemble à un numéro de compte bancaire. Ne le mettez pas dans un message.',
     way: 'Votre message n’a pas quitté cette page. Retirez le numéro, puis envoyez-le.',
+    unchecked: 'Votre message est toujours ici : le contrôle des numéros de carte n’a pas pu être chargé. Réessayez dans un instant.',
     take: 'Le retirer pour moi',
   },
   tooLong: (over) => (over === 1 ? '1 caractère de trop' : `${over} caractères de trop`),
@@ -83,12 +82,11 @@ export const words = {
     other: 'Autre moyen',
     otherWay: 'Notre accueil peut aussi vérifier votre identité par téléphone.',
     failedTitle: 'Ce code ne peut plus servir',
-    failed: 'Trop de saisies erronées. Demandez un nouveau code ou appelez-nous.',
+    failed: 'Trop de saisies erronées. Notre accueil peut vous en envoyer un nouveau.',
     expiredTitle: 'Le code a expiré',
-    expired: 'Il valait dix minutes. Demandez-en un autre quand vous serez prêt.',
+    expired: 'Il valait dix minutes. Notre accueil peut vous en envoyer un nouveau.',
     killedTitle: 'Cette vérification a été arrêtée',
     killed: 'Une personne qui a reçu le code a répondu : « ce n’est pas moi ».',
-    anew: 'Recommencer',
   },
   act: {
     change: 'Votre réservation a été modifiée',

@@ -1,0 +1,67 @@
+/**
+ * Packs the widget for the wire: `node widget/pack.mjs` writes app/main.min.js and app/app.min.css. Needs esbuild.
+ *
+ * Both begin with a stamp of the sources that they were made from; a test refuses a stale one. The guard and the words
+ * stay files of their own, fetched when they are needed. Why there is a packer: docs/adr.
+ *
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const ROOT = dirname(HERE);
+export const PACKS = { 'app/main.min.js': 'app/main.js', 'app/app.min.css': 'app/app.css' };
+const LAZY = ['./guard.js', './words.en.js', './words.fr.js'];
+
+/**
+ * @param {string} entry path from widget/
+ * @returns {string[]} absolute paths: the entry and all that it imports for good, not what it fetches later
+ */
+export function sources(entry) {
+  const found = new Set([resolve(HERE, entry)]);
+  for (const file of found) {
+    const text = readFileSync(file, 'utf8');
+    for (const pattern of [/^(?:import|export)\b[^;]*?\bfrom '(\.[^']+)';/gm, /^@import url\("([^"]+)"\)/gm]) {
+      for (const [, path] of text.matchAll(pattern)) found.add(resolve(dirname(file), path));
+    }
+  }
+  return [...found].sort();
+}
+
+/**
+ * @param {string} entry path from widget/
+ * @returns {string} names the sources and their contents
+ */
+export function stamp(entry) {
+  const sum = createHash('sha256');
+  for (const file of sources(entry)) sum.update(relative(ROOT, file)).update('\0').update(readFileSync(file)).update('\0');
+  return `/* packed from ${entry} ${sum.digest('hex').slice(0, 16)} */`;
+}
+
+/**
+ * @param {string} entry path from widget/
+ * @returns {Promise<string>} what stands in the packed file
+ */
+export async function pack(entry) {
+  const { build } = await import('esbuild');
+  const { outputFiles } = await build({
+    entryPoints: [join(HERE, entry)],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    charset: 'utf8',
+    legalComments: 'none',
+    external: LAZY,
+    write: false,
+  });
+  const head = entry.endsWith('.js') ? `// @ts-nocheck\n${stamp(entry)}` : stamp(entry);
+  return `${head}\n${outputFiles[0].text}`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [packed, entry] of Object.entries(PACKS)) writeFileSync(join(HERE, packed), await pack(entry));
+}
