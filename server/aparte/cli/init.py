@@ -100,14 +100,10 @@ def _make(chosen: Settings) -> dict[str, tuple[Path, bool]]:
     except errors.BadSetting:
         if not before[chosen.keyring]:
             raise
-    parts.in_store(chosen, _nothing)
+    parts.make_store(chosen)
     return {
         "root key": (chosen.root_key, not before[chosen.root_key]),
         "key ring": (chosen.keyring, not before[chosen.keyring]),
         "data folder": (chosen.data, not before[chosen.data]),
         "database": (database, not before[database]),
     }
-
-
-async def _nothing(_store: object) -> None:
-    """Opening the store makes or migrates it; there is nothing more to do."""

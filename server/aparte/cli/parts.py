@@ -36,15 +36,47 @@ def settings(config_file: Path | None) -> Settings:
 
 
 def serve(chosen: Settings) -> None:
-    """Serves until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT. Raises errors.AparteError saying why it could not start."""
     import asyncio
 
     import uvloop
 
     from aparte import app
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(app.run(chosen))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(app.run(chosen))
+    except SystemExit as ended:
+        # The HTTP server logs why it cannot start and exits; the operator is owed a sentence, so we look again.
+        if ended.code:
+            _say_why_not(chosen)
+        raise
+
+
+def _say_why_not(chosen: Settings) -> None:
+    """Raises errors.AparteError when the store cannot be opened or the port is taken."""
+    import socket
+
+    in_store(chosen, _nothing)
+    try:
+        found = socket.getaddrinfo(chosen.host, chosen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise errors.BadSetting(
+            f"host = {chosen.host}, port = {chosen.port}: {error.strerror}: end the program that uses it, or set another"
+        ) from error
+
+
+async def _nothing(_store: object) -> None:
+    """Opening the store makes or migrates it, and there is nothing more to do."""
+
+
+def make_store(chosen: Settings) -> None:
+    """Makes the database, or migrates it."""
+    in_store(chosen, _nothing)
 
 
 def play(*, port: int | None, data: Path | None, as_json: bool, story: bool) -> int:

@@ -16,6 +16,7 @@ from aparte import errors
 # Of zxcvbn's 0 to 4. 3 is "safely unguessable": more than 10^8 guesses, with a slow hash on top.
 LOWEST_SCORE: Final = 3
 LONGEST: Final = 1_024  # characters, as for the hash
+_OWN: Final = 6  # characters that are not the person's name or address
 _JUDGED: Final = 72  # zxcvbn takes no more, and its time grows with the square
 # Without letters and digits that look alike. 20 of these 31 are 99 bits.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -37,6 +38,12 @@ def check(password: str, about: tuple[str, ...]) -> None:
     from zxcvbn import zxcvbn
 
     known = [word for text in about for word in (text, *text.replace("@", " ").replace(".", " ").split())]
+    # zxcvbn takes three words in a row for strong, also three that stand in the address.
+    own = password.casefold()
+    for word in sorted(known, key=len, reverse=True):
+        own = own.replace(word.casefold(), "") if len(word) > 2 else own
+    if len(own) < _OWN:
+        raise errors.BadInput("This password is easy to guess: it holds little but the name and the address.")
     judged: dict[str, Any] = {"score": 0}
     if password:
         judged = zxcvbn(password[:_JUDGED], user_inputs=["aparte", "aparté", *known])

@@ -5,6 +5,7 @@ Knows columns and rows of text. Must not know what they say.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 
@@ -20,6 +21,5 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text("".join(one if one.isprintable() else "?" for one in cell)) for cell in row))
-    console = Console()
-    # In a pipe a fixed width would break lines that a program reads.
-    console.print(table, width=None if console.is_terminal else 10_000)
+    # In a pipe the terminal's width would break lines that a program reads.
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)

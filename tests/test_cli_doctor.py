@@ -1,0 +1,234 @@
+"""`aparte doctor`: each thing that can be wrong is broken for real, found, and named with its fix."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from aparte.demo.airline import create_airline
+from listening import serving
+from test_cli import _here, aparte, doctor, everything, installed, secret, template, wrong
+
+__all__ = ["_here", "installed", "template"]
+
+pytestmark = pytest.mark.usefixtures("installed")
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def site(installed: Path) -> None:
+    assert aparte("site", "add", "shop", "--name", "The Shop").exit_code == 0
+
+
+def closed_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def test_it_finds_only_that_there_is_no_site_yet() -> None:
+    assert wrong(doctor()) == ["sites"]
+
+
+@pytest.mark.usefixtures("site")
+def test_it_finds_nothing_wrong_where_nothing_is() -> None:
+    assert wrong(doctor()) == []
+    result = aparte("doctor")
+    assert result.exit_code == 0
+    assert all(line.startswith("✓ ") for line in result.stdout.splitlines())
+
+
+def test_it_changes_nothing(tmp_path: Path) -> None:
+    before = everything(tmp_path)
+    doctor()
+    assert everything(tmp_path) == before
+
+
+def test_it_names_wrong_settings_as_findings() -> None:
+    Path("bad.toml").write_text("port = -1\n")
+    found = doctor("--config", "bad.toml")
+    assert list(found) == ["settings"]
+    assert "port = -1: give a number" in found["settings"][1]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "fix"),
+    [
+        ("aparte-data", "data", "chmod 0700"),
+        ("aparte-keyring", "keyring folder", "chmod 0700"),
+        ("aparte-keyring/keyring.db", "keyring", "chmod 0600"),
+        ("aparte-key", "root_key folder", "chmod 0700"),
+        ("aparte-key/root.key", "root_key", "chmod 0400"),
+    ],
+)
+def test_it_finds_a_place_that_is_open_to_others(path: str, name: str, fix: str) -> None:
+    Path(path).chmod(0o755)
+    found = doctor()
+    assert not found[name][0]
+    assert fix in found[name][1]
+
+
+def test_it_finds_lost_keys() -> None:
+    Path("aparte-key/root.key").unlink()
+    found = doctor()
+    assert {"root_key", "keys"} <= set(wrong(found))
+    assert "The root key is missing" in found["keys"][1]
+
+
+def test_it_finds_a_root_key_of_another_ring() -> None:
+    key = Path("aparte-key/root.key")
+    key.unlink()
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o400)
+    found = doctor()
+    assert "not the one that this key ring was made with" in found["keys"][1]
+
+
+def test_it_finds_a_lost_ring_and_a_lost_database() -> None:
+    Path("aparte-keyring/keyring.db").unlink()
+    Path("aparte-data/aparte.db").unlink()
+    found = doctor()
+    assert {"keyring", "keys", "database"} <= set(wrong(found))
+    assert not Path("aparte-data/aparte.db").exists()
+    assert not Path("aparte-keyring/keyring.db").exists()
+
+
+def test_it_finds_a_database_that_is_none() -> None:
+    Path("aparte-data/aparte.db").write_bytes(b"not a database at all" * 100)
+    assert not doctor()["database"][0]
+
+
+def test_it_finds_a_database_without_its_write_ahead_log() -> None:
+    connection = sqlite3.connect("aparte-data/aparte.db")
+    assert connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    connection.close()
+    assert wrong(doctor())[0] == "durability"
+
+
+def test_it_finds_a_database_of_another_version(tmp_path: Path) -> None:
+    connection = sqlite3.connect("aparte-data/aparte.db")
+    connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    connection.commit()
+    connection.close()
+    found = doctor()
+    assert found["migrations"][1].startswith("at 0000, and this version needs ")
+    assert not found["migrations"][0]
+    assert not found["sites"][0]
+
+
+def test_it_finds_a_clock_behind_the_data() -> None:
+    later = time.time() + 7200
+    os.utime("aparte-data/aparte.db", (later, later))
+    assert "behind the newest data" in doctor()["clock"][1]
+
+
+@pytest.mark.usefixtures("site")
+def test_it_finds_a_public_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APARTE_TRUSTED_PROXIES", "127.0.0.1")
+    monkeypatch.setenv("APARTE_PUBLIC_URL", "https://nobody.invalid")
+    found = doctor()
+    assert wrong(found) == ["public_url"]
+    assert "make a DNS record for nobody.invalid" in found["public_url"][1]
+
+
+# Mail.
+
+
+class _Keep:
+    async def handle_DATA(self, _server: object, _session: object, _envelope: object) -> str:  # noqa: N802 - aiosmtpd's name
+        raise AssertionError("the doctor sends no letter")
+
+
+@pytest.fixture
+def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Controller]:
+    """A real mail server that lets `chat` in with one password."""
+
+    def authenticate(
+        _server: object, _session: object, _envelope: object, _mechanism: str, given: object
+    ) -> AuthResult:
+        is_right = (getattr(given, "login", b""), getattr(given, "password", b"")) == (b"chat", b"right")
+        return AuthResult(success=is_right, handled=is_right)
+
+    controller = Controller(
+        _Keep(), hostname="127.0.0.1", port=closed_port(), authenticator=authenticate, auth_require_tls=False
+    )
+    controller.start()
+    for name, value in {
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(controller.port),
+        "SMTP_SECURITY": "none",
+        "MAIL_FROM": "Chat <chat@example.org>",
+    }.items():
+        monkeypatch.setenv(f"APARTE_{name}", value)
+    yield controller
+    controller.stop()
+
+
+def password_file(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    path = Path("smtp.secret")
+    path.write_text(password)
+    path.chmod(0o400)
+    monkeypatch.setenv("APARTE_SMTP_USER", "chat")
+    monkeypatch.setenv("APARTE_SMTP_PASSWORD_FILE", str(path))
+
+
+@pytest.mark.usefixtures("site", "mail")
+def test_it_signs_in_at_the_mail_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wrong(doctor()) == []
+    password_file(monkeypatch, "right")
+    assert wrong(doctor()) == []
+
+
+@pytest.mark.usefixtures("site", "mail")
+def test_it_finds_a_mail_server_that_does_not_let_us_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    password_file(monkeypatch, "wrong-password")
+    found = doctor()
+    assert wrong(found) == ["mail"]
+    assert "wrong-password" not in found["mail"][1]
+
+
+@pytest.mark.usefixtures("site", "mail")
+def test_it_finds_a_mail_server_that_does_not_encrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APARTE_SMTP_SECURITY", "starttls")
+    assert wrong(doctor()) == ["mail"]
+
+
+@pytest.mark.usefixtures("site", "mail")
+def test_it_finds_a_mail_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APARTE_SMTP_PORT", str(closed_port()))
+    assert wrong(doctor()) == ["mail"]
+
+
+# The company's system.
+
+
+async def asked(url: str, key: str = "airline-1", content: str = SECRET) -> tuple[bool, str]:
+    """What the doctor says of a site with this connector, while the airline answers in this loop."""
+    path = Path("records.secret")
+    path.unlink(missing_ok=True)
+    given = ("--records-url", url, "--records-key", key, "--records-secret-file", secret(content))
+    added = await asyncio.to_thread(aparte, "site", "add", "air", "--name", "Air", "--replace", *given)
+    assert added.exit_code == 0, added.output
+    return (await asyncio.to_thread(doctor))["site air"]
+
+
+async def test_it_asks_the_booking_system() -> None:
+    app = create_airline(chat_url="http://127.0.0.1:1", site="air", secret=SECRET.encode(), today=date(2026, 11, 26))
+    async with serving(app) as origin:
+        assert (await asked(f"{origin}/records"))[0]
+        assert not (await asked(f"{origin}/records", key="other"))[0]
+        assert not (await asked(f"{origin}/records", content="f" * 32))[0]
+        assert not (await asked(f"{origin}/elsewhere"))[0]
+    is_well, says = await asked(f"{origin}/records")
+    assert not is_well
+    assert "cannot be reached" in says

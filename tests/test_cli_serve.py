@@ -1,0 +1,137 @@
+"""`aparte serve`: a real process on a real installation, from its start to its end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from test_cli import APARTE, _here, aparte, clean_environment, doctor, installed, process, template, wrong
+
+__all__ = ["_here", "installed", "template"]
+
+pytestmark = pytest.mark.usefixtures("installed")
+START_SECONDS = 20.0  # for a machine that is busy with other tests
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def serving(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """The server, ready; stopped at the end if the test did not."""
+    environment = clean_environment() | {"APARTE_PORT": str(port)} | environ
+    running = subprocess.Popen([*APARTE, "serve"], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            assert running.poll() is None, running.communicate()[1]
+            assert time.monotonic() < until, "not ready in time"
+            try:
+                if get(port, "/readyz")[0] == 200:
+                    break
+            except OSError:
+                time.sleep(0.02)
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_it_answers_that_it_is_well_and_ready() -> None:
+    port = free_port()
+    with serving(port):
+        assert get(port, "/healthz")[0] == 200
+        assert get(port, "/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_order_with_status_0(number: signal.Signals) -> None:
+    port = free_port()
+    with serving(port) as running:
+        running.send_signal(number)
+        _, log = running.communicate(timeout=25)
+        assert running.returncode == 0, log
+    with pytest.raises(OSError):
+        get(port, "/healthz")
+    assert wrong(doctor()) == ["sites"]
+
+
+def test_it_logs_json_lines_without_addresses() -> None:
+    port = free_port()
+    with serving(port) as running:
+        get(port, "/widget.js?who=m.dupont@example.org")
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=25)
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert lines
+    assert all({"time", "level", "logger", "event"} <= line.keys() for line in lines)
+    assert "dupont" not in log
+    assert "127.0.0.1" not in log
+
+
+def test_it_works_beside_the_other_commands() -> None:
+    port = free_port()
+    with serving(port):
+        assert aparte("agent", "add", "a@b.example", "--name", "A", "--generate").exit_code == 0
+        assert aparte("site", "add", "shop", "--name", "The Shop").exit_code == 0
+        assert wrong(doctor()) == []
+        assert get(port, "/readyz")[0] == 200
+
+
+def test_it_names_a_port_that_is_taken() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        port = bound.getsockname()[1]
+        ended = process("serve", APARTE_PORT=str(port))
+    assert ended.returncode == 2
+    assert f"port = {port}: Address already in use: end the program" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_names_an_address_that_is_not_this_machines() -> None:
+    proxied = {"APARTE_PUBLIC_URL": "https://chat.example.org", "APARTE_TRUSTED_PROXIES": "127.0.0.1"}
+    ended = process("serve", APARTE_HOST="192.0.2.1", APARTE_PORT=str(free_port()), **proxied)
+    assert ended.returncode == 2
+    assert "host = 192.0.2.1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_does_not_start_on_a_database_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "aparte-data/aparte.db").write_bytes(b"not a database at all" * 100)
+    ended = process("serve", APARTE_PORT=str(free_port()))
+    assert ended.returncode == 2
+    assert "cannot be opened" in ended.stderr
+    assert "Traceback (most" not in ended.stderr.replace('"event":"Traceback (most', "")
+
+
+def test_it_does_not_load_for_serving_what_only_other_commands_need() -> None:
+    port = free_port()
+    with serving(port) as running:
+        loaded = Path(f"/proc/{running.pid}/maps")
+        if not loaded.exists():
+            pytest.skip("no /proc here")
+        rss = next(line for line in Path(f"/proc/{running.pid}/status").read_text().splitlines() if "VmRSS" in line)
+        assert int(rss.split()[1]) < 90 * 1024  # KiB; at rest 90 MiB at most
