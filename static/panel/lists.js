@@ -1,0 +1,122 @@
+/**
+ * What the views read out of the state: lists, counts and claims.
+ *
+ * Pure: time comes in as an argument. Must not know the screen.
+ *
+ * @module
+ */
+
+/** @typedef {import('./state.js').State} State */
+/** @typedef {import('./state.js').Entry} Entry */
+/** @typedef {import('./state.js').InboxTab} InboxTab */
+
+/** A customer's wait, in seconds, from which a line turns amber, and red. */
+export const AMBER_SECONDS = 120;
+export const RED_SECONDS = 300;
+
+/** Supervisors and administrators see all, override for money and release frozen conversations.
+ * @param {State} state */
+export const leads = (state) => state.me?.role === 'supervisor' || state.me?.role === 'admin';
+
+/**
+ * @param {State} state
+ * @param {Entry|undefined} entry
+ */
+export const isMine = (state, entry) => entry?.state === 'assigned' && entry.agent === state.me?.id;
+
+/** Whether the last word is the customer's.
+ * @param {Entry} entry */
+export const awaitsAnswer = (entry) => entry.state === 'waiting' || entry.snippet_from === 'visitor';
+
+/**
+ * The lines of one tab of the inbox: who waits longest first; then the answered ones, the latest first.
+ * @param {State} state
+ * @param {InboxTab} tab
+ * @returns {Entry[]}
+ */
+export function lines(state, tab) {
+  const entries = Object.values(state.inbox).filter((entry) => belongs(state, entry, tab));
+  const since = (/** @type {Entry} */ entry) => (entry.state === 'waiting' ? entry.since : entry.updated);
+  return entries.sort((a, b) => {
+    const [first, second] = [awaitsAnswer(a), awaitsAnswer(b)];
+    if (first !== second) return first ? -1 : 1;
+    return (first ? since(a) - since(b) : b.updated - a.updated) || a.number - b.number;
+  });
+}
+
+/**
+ * @param {State} state
+ * @param {Entry} entry
+ * @param {InboxTab} tab
+ */
+function belongs(state, entry, tab) {
+  if (tab === 'queue') return entry.state === 'waiting';
+  return tab === 'mine' ? isMine(state, entry) : entry.state === 'assigned';
+}
+
+/**
+ * @param {State} state
+ * @returns {{queue: number, mine: number, all: number, unread: number}} `unread`: people who wait for us
+ */
+export function counts(state) {
+  const entries = Object.values(state.inbox);
+  const queue = entries.filter((entry) => belongs(state, entry, 'queue')).length;
+  const mine = entries.filter((entry) => isMine(state, entry));
+  const all = entries.filter((entry) => entry.state === 'assigned').length;
+  return { queue, mine: mine.length, all, unread: queue + mine.filter((entry) => entry.unread).length };
+}
+
+/**
+ * How long the customer has waited for an answer, in seconds; null when it is not their turn.
+ * @param {Entry} entry
+ * @param {number} now epoch seconds of the server's clock
+ */
+export function waited(entry, now) {
+  if (!awaitsAnswer(entry) || entry.state === 'closed') return null;
+  return Math.max(0, now - (entry.state === 'waiting' ? entry.since : entry.updated));
+}
+
+/** @param {number} seconds @returns {''|'amber'|'red'} */
+export const urgency = (seconds) => (seconds >= RED_SECONDS ? 'red' : seconds >= AMBER_SECONDS ? 'amber' : '');
+
+/**
+ * The verb of this kind that is on its way for a conversation: its button waits.
+ * @param {State} state
+ * @param {string} conversation
+ * @param {import('./state.js').Verb['t']} t
+ */
+export function isBusy(state, conversation, t) {
+  return state.pending.some((item) => item.verb.t === t && item.verb.conversation === conversation && item.state !== 'failed');
+}
+
+/**
+ * The colleagues a conversation can go to: who is at the desk first, then by name.
+ * @param {State} state
+ * @param {string} holder id of the agent who has it now
+ */
+export function receivers(state, holder) {
+  const others = state.agents.filter((agent) => agent.id !== holder);
+  return others.sort((a, b) => Number(b.online ?? false) - Number(a.online ?? false) || a.name.localeCompare(b.name));
+}
+
+/**
+ * @param {State} state
+ * @param {string} id
+ * @returns {string} the colleague's name, or '' when unknown
+ */
+export function nameOf(state, id) {
+  return state.agents.find((agent) => agent.id === id)?.name ?? '';
+}
+
+/**
+ * Where the agent may write in a conversation.
+ * @param {State} state
+ * @param {Entry} entry
+ * @returns {'reply'|'note'|'claim'|'frozen'|'closed'}
+ */
+export function mayWrite(state, entry) {
+  if (entry.state === 'closed') return 'closed';
+  if (entry.frozen) return 'frozen';
+  if (entry.state === 'waiting') return 'claim';
+  return isMine(state, entry) ? 'reply' : 'note';
+}

@@ -1,0 +1,322 @@
+/**
+ * The panel's state and how frames and the agent's own doings change it.
+ *
+ * Pure: (state, action, now) → state. Must not know the socket, the screen, the clock or random numbers.
+ *
+ * @module
+ */
+import { TYPING_SECONDS, applyEvent, applyMarks, applyPage, emptyThread, resetThread } from './thread.js';
+
+/** @typedef {import('./state.js').State} State */
+/** @typedef {import('./state.js').Thread} Thread */
+/** @typedef {import('./state.js').Action} Action */
+/** @typedef {import('./state.js').Pending} Pending */
+/** @typedef {import('./state.js').Notice} Notice */
+
+/** Errors after which the same verb is sent again by itself: nothing is wrong with it. */
+export const PASSING = new Set(['too_many', 'unavailable', 'store_down', 'internal']);
+
+/** @type {State} */
+export const INITIAL = {
+  phase: 'starting',
+  me: null,
+  sites: [],
+  agents: [],
+  epoch: '',
+  skew: 0,
+  isOnline: false,
+  linkSince: 0,
+  inbox: {},
+  isInboxKnown: false,
+  inboxTab: 'queue',
+  place: 'inbox',
+  open: [],
+  active: '',
+  threads: {},
+  pending: [],
+  notices: [],
+  lastNotice: 0,
+};
+
+/**
+ * @param {State} state
+ * @param {Action} action a frame of the server, or something done here (`do_…`)
+ * @param {number} now our clock, epoch seconds
+ * @returns {State}
+ */
+export function reduce(state, action, now) {
+  switch (action.t) {
+    case 'welcome':
+      return welcomed(state, action, now);
+    case 'reset':
+      return withThread(state, action.conversation, (thread) => resetThread(thread, action));
+    case 'events':
+      return settled(withThread(state, action.conversation, (thread) => applyPage(thread, action)), action.items);
+    case 'event':
+      return happened(state, action);
+    case 'inbox':
+      return withEntry(state, action.entry);
+    case 'gone':
+      return gone(state, action.conversation);
+    case 'presence':
+      return { ...state, agents: action.agents };
+    case 'marks':
+      return withThread(state, action.conversation, (thread) => applyMarks(thread, action));
+    case 'typing': {
+      const typingUntil = now + state.skew + TYPING_SECONDS;
+      return action.who === 'staff' ? state : withThread(state, action.conversation, (thread) => ({ ...thread, typingUntil }));
+    }
+    case 'pos':
+      return positions({ ...state, skew: action.now - now }, action.positions ?? {});
+    case 'ack':
+      return acked(state, action);
+    case 'record':
+      return withThread(forget(state, action.cid), action.conversation, (thread) => ({ ...thread, record: action }));
+    case 'error':
+      return refused(state, action);
+    case 'drain':
+      return state;
+    default:
+      return doing(state, action, now);
+  }
+}
+
+/**
+ * @param {State} state
+ * @param {import('./state.js').Doing} action
+ * @param {number} now
+ * @returns {State}
+ */
+function doing(state, action, now) {
+  switch (action.t) {
+    case 'do_start':
+      return action.me ? signedIn(state, action.me, now) : { ...state, phase: 'signed_out' };
+    case 'do_sign_out':
+      // What was not sent yet is kept for the same agent's return; what was read is not.
+      return { ...INITIAL, phase: 'signed_out', me: state.me, open: state.open, active: state.active, pending: state.pending };
+    case 'do_link':
+      if (state.isOnline === action.online) return state;
+      return { ...state, isOnline: action.online, linkSince: now };
+    case 'do_open': {
+      const id = action.conversation;
+      const open = state.open.includes(id) ? state.open : [...state.open, id];
+      return { ...state, open, active: id, place: 'thread', threads: { [id]: emptyThread(id), ...state.threads } };
+    }
+    case 'do_shut':
+      return shut(state, action.conversation);
+    case 'do_inbox_tab':
+      return { ...state, inboxTab: action.tab };
+    case 'do_place':
+      return { ...state, place: action.place };
+    case 'do_verb': {
+      /** @type {Pending} */
+      const pending = { cid: action.cid, verb: action.verb, at: now + state.skew, state: 'waiting' };
+      return { ...state, pending: [...state.pending, pending] };
+    }
+    case 'do_retry':
+      return withPending(state, action.cid, (pending) => ({ ...pending, state: 'waiting', at: now + state.skew }));
+    case 'do_forget':
+      return forget(state, action.cid);
+    case 'do_older':
+      return withThread(state, action.conversation, (thread) => ({ ...thread, isLoadingOlder: true }));
+    case 'do_asked':
+      return withThread(state, action.conversation, (thread) => ({ ...thread, hasGap: false }));
+    case 'do_hide_record':
+      return withThread(state, action.conversation, (thread) => ({ ...thread, record: null }));
+    case 'do_read': {
+      const { conversation, read } = action;
+      const entry = state.inbox[conversation];
+      const next = withThread(state, conversation, (thread) => applyMarks(thread, { who: 'staff', read }));
+      return entry?.unread ? withEntry(next, { ...entry, unread: 0 }) : next;
+    }
+    case 'do_dismiss':
+      return { ...state, notices: state.notices.filter((notice) => notice.id !== action.id) };
+    default:
+      return state; // a frame of a later version
+  }
+}
+
+/**
+ * @param {State} state
+ * @param {import('./state.js').Colleague} me
+ * @param {number} now
+ * @returns {State}
+ */
+function signedIn(state, me, now) {
+  const isSame = state.me === null || state.me.id === me.id;
+  const kept = isSame ? state : INITIAL; // another person must not find what this one was writing
+  const threads = Object.fromEntries(kept.open.map((id) => [id, kept.threads[id] ?? emptyThread(id)]));
+  return { ...kept, threads, phase: 'signed_in', me, isOnline: false, linkSince: now };
+}
+
+/**
+ * @param {State} state
+ * @param {Extract<Action, {t: 'welcome'}>} frame
+ * @param {number} now
+ * @returns {State}
+ */
+function welcomed(state, frame, now) {
+  if (!('me' in frame)) return state; // a visitor's welcome is not for us
+  const { me, sites, agents, epoch } = frame;
+  const inbox = Object.fromEntries(frame.inbox.map((entry) => [entry.id, entry]));
+  // With another epoch the store was restored: the numbers that we hold mean nothing there.
+  const isSameStore = state.epoch === epoch || state.epoch === '';
+  const threads = isSameStore ? state.threads : Object.fromEntries(state.open.map((id) => [id, emptyThread(id)]));
+  return { ...state, me, sites, agents, epoch, inbox, threads, isInboxKnown: true, skew: frame.now - now };
+}
+
+/**
+ * @param {State} state
+ * @param {import('./state.js').Event} event
+ * @returns {State}
+ */
+function happened(state, event) {
+  const before = state.threads[event.conversation];
+  const next = settled(withThread(state, event.conversation, (thread) => applyEvent(thread, event)), [event]);
+  const isNew = before && !before.isFresh && event.seq === before.top + 1;
+  if (isNew && event.kind === 'alarm') return noticed(next, 'alarm', event.body.code, '', event.conversation);
+  return next;
+}
+
+/**
+ * What came back under our cid is no longer on its way.
+ * @param {State} state
+ * @param {import('./state.js').Event[]} events
+ * @returns {State}
+ */
+function settled(state, events) {
+  if (state.pending.length === 0) return state;
+  const back = new Set(events.map((event) => event.cid).filter(Boolean));
+  const pending = state.pending.filter((item) => !(back.has(item.cid) && isWriting(item)));
+  return pending.length === state.pending.length ? state : { ...state, pending };
+}
+
+/** A reply or a note stays in the thread until its event takes its place; other verbs end with their answer.
+ * @param {Pending} item */
+const isWriting = (item) => item.verb.t === 'post' || item.verb.t === 'note';
+
+/**
+ * @param {State} state
+ * @param {Extract<Action, {t: 'ack'}>} ack
+ * @returns {State}
+ */
+function acked(state, ack) {
+  const item = state.pending.find((pending) => pending.cid === ack.cid);
+  if (!item) return state;
+  const thread = state.threads[ack.conversation];
+  const isDrawn = !thread || thread.isFresh || ack.seq <= thread.top;
+  if (!isWriting(item) || isDrawn) return forget(state, ack.cid);
+  return withPending(state, ack.cid, (pending) => ({ ...pending, state: 'acked' }));
+}
+
+/**
+ * @param {State} state
+ * @param {Extract<Action, {t: 'error'}>} error
+ * @returns {State}
+ */
+function refused(state, error) {
+  const { code, sentence, cid, conversation = '' } = error;
+  const item = cid && state.pending.find((pending) => pending.cid === cid);
+  if (item) {
+    if (PASSING.has(code)) return withPending(state, cid, (pending) => ({ ...pending, code, sentence }));
+    if (isWriting(item)) return withPending(state, cid, (pending) => ({ ...pending, state: 'failed', code, sentence }));
+    return noticed(forget(state, cid), 'error', code, sentence, item.verb.conversation);
+  }
+  const thread = state.threads[conversation];
+  // A tab kept from before that is not ours any more: nothing of it was ever shown here, so it just goes.
+  if (code === 'not_found' && thread) return thread.view ? gone(state, conversation) : shut(state, conversation);
+  return noticed(state, 'error', code, sentence, conversation);
+}
+
+/**
+ * @param {State} state
+ * @param {'alarm'|'error'} kind
+ * @param {string} code
+ * @param {string} sentence
+ * @param {string} conversation
+ * @returns {State}
+ */
+function noticed(state, kind, code, sentence, conversation) {
+  const id = state.lastNotice + 1;
+  const others = state.notices.filter((old) => old.code !== code || old.conversation !== conversation || old.kind !== kind);
+  return { ...state, lastNotice: id, notices: [...others, { id, kind, code, sentence, conversation }].slice(-4) };
+}
+
+/**
+ * @param {State} state
+ * @param {string} id
+ * @returns {State}
+ */
+function gone(state, id) {
+  const { [id]: _, ...inbox } = state.inbox;
+  return withThread({ ...state, inbox }, id, (thread) => ({ ...thread, isGone: true, record: null }));
+}
+
+/**
+ * @param {State} state
+ * @param {string} id
+ * @returns {State}
+ */
+function shut(state, id) {
+  const at = state.open.indexOf(id);
+  const open = state.open.filter((other) => other !== id);
+  const active = state.active === id ? (open[Math.min(Math.max(at, 0), open.length - 1)] ?? '') : state.active;
+  const { [id]: _, ...threads } = state.threads;
+  const pending = state.pending.filter((item) => item.verb.conversation !== id || item.state === 'waiting');
+  return { ...state, open, active, threads, pending, place: active ? state.place : 'inbox' };
+}
+
+/**
+ * @param {State} state
+ * @param {import('./state.js').Entry} entry
+ * @returns {State}
+ */
+function withEntry(state, entry) {
+  const next = { ...state, inbox: { ...state.inbox, [entry.id]: entry } };
+  return withThread(next, entry.id, (thread) =>
+    thread.view ? { ...thread, isGone: false, view: { ...thread.view, entry } } : { ...thread, isGone: false },
+  );
+}
+
+/**
+ * @param {State} state
+ * @param {Record<string, number>} tops
+ * @returns {State}
+ */
+function positions(state, tops) {
+  const behind = Object.values(state.threads).filter((thread) => !thread.isFresh && (tops[thread.id] ?? 0) > thread.top);
+  return behind.reduce((next, { id }) => withThread(next, id, (thread) => ({ ...thread, hasGap: true })), state);
+}
+
+/**
+ * Changes a thread that is open; others are nobody's business here.
+ * @param {State} state
+ * @param {string} id
+ * @param {(thread: Thread) => Thread} change
+ * @returns {State}
+ */
+function withThread(state, id, change) {
+  const thread = state.threads[id];
+  if (!thread) return state;
+  const next = change(thread);
+  return next === thread ? state : { ...state, threads: { ...state.threads, [id]: next } };
+}
+
+/**
+ * @param {State} state
+ * @param {string} cid
+ * @param {(pending: Pending) => Pending} change
+ * @returns {State}
+ */
+function withPending(state, cid, change) {
+  return { ...state, pending: state.pending.map((item) => (item.cid === cid ? change(item) : item)) };
+}
+
+/**
+ * @param {State} state
+ * @param {string} cid
+ * @returns {State}
+ */
+function forget(state, cid) {
+  return { ...state, pending: state.pending.filter((item) => item.cid !== cid) };
+}

@@ -1,0 +1,155 @@
+/**
+ * What is asked before something is done that cannot be taken back, and the list of keys.
+ *
+ * @module
+ */
+import { html, useEffect, useRef, useState } from '../../shared/preact.js';
+import { price } from '../../shared/time.js';
+import { leads, receivers } from '../lists.js';
+import { Choices, Dialog, callOf } from './bits.js';
+import { when } from './person.js';
+
+/** @typedef {import('./bits.js').View} View */
+/** @typedef {import('./bits.js').Asked} Asked */
+/** @template {Asked['kind']} K @typedef {{p: View, asked: Extract<Asked, {kind: K}>, onClose: () => void}} Props */
+
+/** @param {{p: View, asked: Asked, version: string, onClose: () => void}} props */
+export function Question({ p, asked, version, onClose }) {
+  switch (asked.kind) {
+    case 'check':
+      return html`<${AskCheck} p=${p} asked=${asked} onClose=${onClose} />`;
+    case 'transfer':
+      return html`<${PassOn} p=${p} asked=${asked} onClose=${onClose} />`;
+    case 'close':
+      return html`<${CloseIt} p=${p} asked=${asked} onClose=${onClose} />`;
+    case 'override':
+      return html`<${Override} p=${p} asked=${asked} onClose=${onClose} />`;
+    case 'change':
+      return html`<${Change} p=${p} asked=${asked} onClose=${onClose} />`;
+    case 'help':
+      return html`<${Help} p=${p} version=${version} onClose=${onClose} />`;
+    default:
+      return null;
+  }
+}
+
+/** A form whose answer closes the dialog. @param {() => void} act @param {() => void} onClose */
+const answered = (act, onClose) => (/** @type {Event} */ event) => {
+  event.preventDefault();
+  act();
+  onClose();
+};
+
+/** @param {Props<'check'>} props */
+function AskCheck({ p, asked, onClose }) {
+  const { state, desk, w } = p;
+  const { conversation } = asked;
+  const references = state.threads[conversation]?.view?.references ?? [];
+  const [reference, setReference] = useState(references[0] ?? '');
+  const isTouched = useRef(false);
+  useEffect(() => desk.refresh(conversation), []);
+  useEffect(() => {
+    if (!isTouched.current && references[0]) setReference(references[0]);
+  }, [references[0]]);
+  const ask = () => desk.ask({ t: 'ask_check', conversation, ...(reference.trim() && { reference: reference.trim() }) });
+  return html`<${Dialog} title=${w.askTitle} w=${w} onClose=${onClose}>
+    <form onSubmit=${answered(ask, onClose)}>
+      <p>${w.askLead}</p>
+      <label>${w.reference}
+        <input class="mono" name="reference" maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false} value=${reference} aria-describedby="reference-hint"
+          onInput=${(/** @type {any} */ event) => { isTouched.current = true; setReference(event.currentTarget.value); }} />
+      </label>
+      <p class="soft" id="reference-hint">${w.referenceHint}</p>
+      ${references.length > 1 && html`<p class="acts">${references.map((one) => html`<button type="button" key=${one} class="button small mono" aria-pressed=${String(one === reference)}
+        onClick=${() => { isTouched.current = true; setReference(one); }}>${one}</button>`)}</p>`}
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary">${w.sendCheck}</button><//>
+    </form>
+  <//>`;
+}
+
+/** @param {Props<'transfer'>} props */
+function PassOn({ p, asked, onClose }) {
+  const { state, desk, w } = p;
+  const { conversation } = asked;
+  const colleagues = receivers(state, state.inbox[conversation]?.agent ?? '');
+  const [chosen, setChosen] = useState(colleagues.find((agent) => agent.online)?.id ?? '');
+  const pass = () => desk.ask({ t: 'transfer', conversation, agent: chosen });
+  return html`<${Dialog} title=${w.transferTitle} w=${w} onClose=${onClose}>
+    <form onSubmit=${answered(pass, onClose)}>
+      ${colleagues.length === 0 && html`<p>${w.transferNone}</p>`}
+      <ul class="choices">${colleagues.map((agent) => html`<li key=${agent.id}><label>
+        <input type="radio" name="agent" value=${agent.id} checked=${agent.id === chosen} onChange=${() => setChosen(agent.id)} />
+        <span class="dot" data-on=${agent.online ?? false}></span>
+        <span>${agent.name}${agent.id === state.me?.id ? ` (${w.youObject})` : ''}</span>
+        <span class="soft">${agent.online ? w.atDesk : w.away}</span>
+      </label></li>`)}</ul>
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" disabled=${!chosen}>${w.transfer}</button><//>
+    </form>
+  <//>`;
+}
+
+/** @param {Props<'close'>} props */
+function CloseIt({ p, asked, onClose }) {
+  const { state, desk, w } = p;
+  const { conversation } = asked;
+  return html`<${Dialog} title=${w.closeTitle} w=${w} onClose=${onClose}>
+    <form onSubmit=${answered(() => desk.ask({ t: 'close', conversation }), onClose)}>
+      <p class="strong">${callOf(w, state.inbox[conversation])}</p>
+      <p>${w.closeLead}</p>
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" autofocus>${w.closeIt}</button><//>
+    </form>
+  <//>`;
+}
+
+/** @param {Props<'override'>} props */
+function Override({ p, asked, onClose }) {
+  const { state, desk, w } = p;
+  const { conversation, held, topic } = asked;
+  const [reason, setReason] = useState('');
+  const isMoney = topic === 'payment';
+  const isReady = reason.trim().length >= 3 && (!isMoney || leads(state));
+  const send = () => desk.ask({ t: 'override', conversation, held, reason: reason.trim() });
+  return html`<${Dialog} title=${w.overrideTitle} w=${w} onClose=${onClose}>
+    <form onSubmit=${answered(send, onClose)}>
+      <p>${w.overrideLead}</p>
+      <label>${w.reason}<input name="reason" maxlength="200" autocomplete="off" value=${reason} aria-describedby="reason-hint"
+        onInput=${(/** @type {any} */ event) => setReason(event.currentTarget.value)} /></label>
+      <p class="soft" id="reason-hint">${w.reasonHint}</p>
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button danger" disabled=${!isReady}>${w.sendIt}</button><//>
+    </form>
+  <//>`;
+}
+
+/** @param {Props<'change'>} props */
+function Change({ p, asked, onClose }) {
+  const { state, desk, w, lang } = p;
+  const { conversation, option } = asked;
+  const record = state.threads[conversation]?.record;
+  return html`<${Dialog} title=${w.changeTitle} w=${w} onClose=${onClose}>
+    <form onSubmit=${answered(() => desk.ask({ t: 'change', conversation, option: option.id }), onClose)}>
+      <dl class="facts big">
+        <dt>${w.booking}</dt><dd><span class="mono">${record?.reference ?? ''}</span> ${record?.title ?? ''}</dd>
+        <dt>${w.changeTo}</dt><dd><strong>${option.label}</strong>${when(option.departs, lang) !== option.label && html`<br />${when(option.departs, lang)}`}</dd>
+        <dt>${w.amountDue}</dt><dd><strong>${price(option.supplement, lang)}</strong></dd>
+      </dl>
+      <p class="soft">${w.changeLead}</p>
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" disabled=${!record}>${w.changeIt}</button><//>
+    </form>
+  <//>`;
+}
+
+/** @param {{p: View, version: string, onClose: () => void}} props */
+function Help({ p: { w }, version, onClose }) {
+  const { help } = w;
+  /** @type {[string[], string][]} */
+  const keys = [
+    [['J', 'K'], help.move], [[w.enter, 'O'], help.open], [['R'], help.reply], [['N'], help.note], [['C'], help.claim],
+    [['A'], help.check], [['T'], help.transfer], [['E'], help.close], [[w.enter, `Ctrl + ${w.enter}`], help.send],
+    [['?'], help.help], [[w.escape], help.leave],
+  ];
+  return html`<${Dialog} title=${w.shortcuts} w=${w} onClose=${onClose}>
+    <dl class="keys">${keys.map(([names, what]) => html`<dt key=${`${what}t`}>${names.map((name) => html`<kbd key=${name}>${name}</kbd> `)}</dt><dd key=${`${what}d`}>${what}</dd>`)}</dl>
+    <p class="soft">${w.helpLead}</p>
+    ${version && html`<p class="soft">Aparté ${version}</p>`}
+  <//>`;
+}

@@ -1,0 +1,36 @@
+/**
+ * The panel's languages, and which one to speak.
+ *
+ * @module
+ */
+import { en } from './words-en.js';
+import { fr } from './words-fr.js';
+
+/** @typedef {import('./words-en.js').Words} Words */
+/** @typedef {import('../shared/frames.js').Lang} Lang */
+
+/** @type {Record<Lang, Words>} */
+export const WORDS = { en, fr };
+
+/**
+ * The first language of the browser that we have.
+ * @param {readonly string[]} wanted e.g. `navigator.languages`
+ * @returns {Lang}
+ */
+export function chooseLanguage(wanted) {
+  for (const tag of wanted) {
+    const short = tag.slice(0, 2).toLowerCase();
+    if (short === 'fr' || short === 'en') return short;
+  }
+  return 'en';
+}
+
+/**
+ * The sentence for an error: ours when we know the code, else the server's.
+ * @param {Words} words
+ * @param {string} code
+ * @param {string} sentence
+ */
+export function explain(words, code, sentence) {
+  return /** @type {Record<string, string>} */ (words.errors)[code] || sentence || words.errors.internal;
+}
