@@ -67,15 +67,15 @@ _DONE: Final = (
 )
 _FAIT: Final = r"reservee?s?|confirmee?s?|modifiee?s?|changee?s?|annulee?s?|deplacee?s?|decalee?s?|reportee?s?|enregistree?s?|emise?s?|creee?s?|faite?s?|attribuee?s?"
 _DUE: Final = (
-    r"supplements?|surcharge|difference|penalty|penalites?|frais|fees?|extra|due|owing|balance|solde|amount|montant|reste a payer|refund(?:ed)?"
+    r"payment|paiement|supplements?|surcharge|difference|penalty|penalites?|frais|fees?|extra|due|owing|balance|solde|amount|montant|reste a payer|refund(?:ed)?"
     r"|rembours[a-z]{1,6}|vouchers?|avoir|charged?|paid|payee?s?|payer|pay|owe|preleve[a-z]{0,2}|prelevement|debite[a-z]{0,2}|debited|credited|credite[a-z]{0,2}|invoiced?|facture[a-z]{0,2}|deposit|acompte"
 )
 
 _STAFF_PAYMENT: Final = (
     _rule(  # there is a 58 euro supplement; 58 euros have been charged
-        "supplement supplements surcharge difference penalty penalite penalites frais fee fees extra due owing balance solde amount montant "
-        "reste refund refunded remboursement rembourser rembourse rembourses rembourserons voucher vouchers avoir charge charged paid paye payee payer pay owe preleve "
-        "prelevee prelevement debite debites debited credited credite invoice invoiced facture facturee facturer deposit acompte",
+        "payment paiement supplement supplements surcharge difference penalty penalite penalites frais fee fees extra due owing balance solde amount montant "
+        "reste refund refunded remboursement rembourser rembourse rembourses rembourserons rembourserez rembourse remboursera voucher vouchers avoir charge charged paid paye payee payer pay owe preleve "
+        "prelevee prelevement debite debitee debites debited credited credite invoice invoiced facture facturee facturer deposit acompte",
         rf"(?:{_DUE})\b[^.!?]{{0,60}}?{_AMOUNT}|{_AMOUNT}[^.!?]{{0,40}}?\b(?:{_DUE})\b",
         needs_digit=True,
     ),
@@ -84,6 +84,13 @@ _STAFF_PAYMENT: Final = (
         rf"(?:you have|vous avez|{_YOUR} (?:[a-z]{{1,12}} ){{0,2}}has) {_AMOUNT}"
         rf"|(?:transfer|transferring|send|sending|virement|virer|verser)(?: (?:of|de|you|vous|him|her|them))? {_AMOUNT}"
         rf"|{_AMOUNT}[^.!?]{{0,40}}\b(?:accounts?|card|compte|carte|savings|checking)\b|(?:account|compte|savings|checking)\b[^.!?]{{0,40}}{_AMOUNT}",
+        needs_digit=True,
+    ),
+    _rule(  # that will be 58 euros; the change costs 58 euros
+        "will makes make comes fera fait faudra change changement modification modifier changing moving move deplacer costs cost coute couter",
+        rf"(?:that|it|this)(?: will be|'ll be| would be| makes| comes to| will make| will come to) (?:[a-z]{{1,10}} ){{0,2}}?{_AMOUNT}|(?:cela|ca)(?: vous)? (?:fera|fait|ferait|coutera) {_AMOUNT}"
+        rf"|(?:the|this|your|le|ce|votre) (?:change|changement|modification)\b[^.!?]{{0,20}}(?:costs?|coute(?:ra)?|is|est de) {_AMOUNT}"
+        rf"|{_AMOUNT} (?:to|for|pour) (?:change|move|moving|changing|modifier|changer|deplacer|the change|your change|le changement)\b",
         needs_digit=True,
     ),
     _rule(  # the card on file
@@ -104,24 +111,33 @@ _STAFF_PAYMENT: Final = (
         rf"{_YOUR} {_FEW}(?:payment|paiement|reglement|refund|remboursement|invoice|facture|balance|transfer|virement|deposit|acompte)s?\b (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:is|are|was|were|has|have|will|went|of|for|est|a ete|sera|a bien|de|d'un|arrived|failed|did)\b",
     ),
     _rule(  # we have received the payment; the refund was sent
-        "payment paiement reglement refund remboursement transfer virement payments refunds",
+        "supplement fee difference invoice facture payment paiement reglement refund remboursement transfer virement payments refunds",
         r"(?:received?|recu|got|processed|refunded|rembourse|issued|emis|took|taken|encaisse|initiated|effectue) (?:your|the|a|votre|vos|le|un) (?:[a-z'-]{1,15} ){0,2}?(?:payment|paiement|reglement|refund|remboursement|transfer|virement)"
-        r"|(?:payment|transfer|refund|paiement|virement|remboursement) (?:has been|was|is|a ete|est|a bien ete) (?:being |now |successfully |bien )?(?:received|made|done|sent|processed|processing|complete|completed|initiated|issued|successful|declined|refused|accepted|effectuee?|recue?|acceptee?|refusee?|emise?|en cours)\b",
+        r"|(?:payment|transfer|refund|supplement|fee|difference|invoice|facture|paiement|virement|remboursement) (?:has been|was|is|a ete|est|a bien ete) (?:being |now |successfully |bien )?(?:paid|charged|payee?|reglee?|debitee?|received|made|done|sent|processed|processing|complete|completed|initiated|issued|successful|declined|refused|accepted|effectuee?|recue?|acceptee?|refusee?|emise?|en cours)\b",
     ),
 )
 
 _STAFF_BOOKING: Final = (
     _rule(  # your flight is now on Tuesday; votre vol part a 14h05; your flight to Toronto
         _YOURS,
-        rf"{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,5}}(?:is|are|was|were|has|had|leaves?|departs?|lands?|arrives?|includes?|shows?|est|sont|etait|a ete|ont ete|sera|part|partira|arrive|comprend|comporte)\b(?! (?:a |your |the )?(?:question|needed|required|necessary|safe|there|it|that|this))"
+        rf"{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,5}}(?:is|are|was|were|has|had|leaves?|departs?|lands?|arrives?|includes?|shows?|allows?|permits?|covers?|est|sont|etait|a ete|ont ete|sera|part|partira|arrive|comprend|comporte|permet|inclut)\b(?! (?:a |your |the )?(?:question|needed|required|necessary|safe|there|it|that|this))"
         rf"|{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:{_WHEN})\b"
         rf"|{_YOUR} {_FEW}(?:flight|vol|trip|voyage|billet|ticket) (?:to|from|pour|vers|a destination de) [a-z]",
     ),
     _rule(  # you are in economy class; vous etes sur le vol
         "you vous",
         rf"(?:you|vous)(?: are|'re| were| have been|'ve been| will be|'ll be| etes| avez ete| serez| voyagez| travel| fly) {_FEW}(?:(?:re)?booked|confirmed|moved|seated|reserved|scheduled|checked in|on standby|{_FAIT}|inscrite?s?|assise?s?|placee?s?|economy|business|economique|eco|premiere|affaires|row|rang|seat|siege|(?:on|in|sur|dans) (?:the |le |la )?(?:flight|vol|cabin|classe|cabine))\b"
-        rf"|(?:you|vous) (?:have|avez|had|aviez) (?:a |an |one |two |[0-9] |une? |deux )?{_FEW}(?:booking|reservation|flight|vol|seat|ticket|billet|place)s? (?:on|for|to|at|from|in|le|pour|vers|au|a|dans|under|with)\b"
+        rf"|(?:you|vous) (?:have|avez|had|aviez) (?:a |an |one |two |[0-9] |une? |deux )?{_FEW}(?:booking|reservation|flight|vol|seat|siege|ticket|billet|place)s? (?:cote|on|for|to|at|from|in|le|pour|vers|au|a|dans|under|with)\b"
         r"|(?:booked|moved|confirmed|put|moving|booking|putting) you (?:on|onto|to|in|into|for|from)\b|vous ai (?:mise?|place|reserve|change|inscrite?|deplacee?)\b",
+    ),
+    _rule(  # you now fly on Tuesday; vous partez mardi; you're all set for Tuesday
+        "you vous",
+        rf"(?<!do )(?<!did )(?<!will )(?<!would )(?<!can )(?<!if )(?<!when )(?<!where )(?<!could )(?<!should )(?:you(?: now| will| will now|'ll| then)? (?:fly|travel|leave|depart|arrive|return)|you(?: are|'re)(?: now)? (?:flying|travelling|traveling|leaving|departing|returning|arriving|all set)|vous(?: [a-z]{{1,12}})? ?(?:partez|voyagez|volez|arrivez|rentrez|decollez|partirez))\b[^.!?]{{0,40}}?\b(?:{_WHEN}|to [a-z]|pour [a-z]|a [a-z])",
+    ),
+    _rule(  # there are two passengers on your booking; it is in the name of
+        "booking reservation dossier billet ticket included inclus incluse incluses",
+        rf"(?:there (?:is|are)|il y a)[^.!?]{{0,40}} (?:on|in|sur|dans) {_YOUR} {_FEW}{_THING}|(?:you have|vous avez)[^.!?]{{0,40}} (?:included|incluse?s?)\b|(?:according to|d'apres|selon) {_YOUR} {_THING}"
+        r"|(?:booking|reservation|dossier|billet|ticket) (?:is|est) (?:in the name|under the name|au nom)",
     ),
     _rule(  # I have moved you, I can see your booking
         "i we ve je j nous on",
@@ -147,7 +163,11 @@ _CUSTOMER_PAYMENT: Final = (
     _rule(
         _MINE,
         rf"{_MY} {_FEW}(?:payment|refund|invoice|receipt|bill|deposit|balance|voucher|paiement|remboursement|facture|recu|acompte|solde|virement|avoir)s?\b"
-        r"|my money\b|mon argent\b|(?:with |on |use |charge |debit |to |from )my (?:credit |debit |bank )?card\b|(?:avec |sur |utilise[rz]? |debite[rz]? )ma carte\b",
+        r"|my money\b|mon argent\b|(?:with |on |use |charge |debit |to |from )my (?:credit |debit |bank )?card\b|(?:avec |sur |utilise[rz]? |debite[rz]? )ma carte\b|my (?:credit |debit |bank )?card (?:was|is|has|got)\b|ma carte (?:bancaire )?(?:a|est|n'a)\b",
+    ),
+    _rule(
+        "card account carte compte",
+        r"(?:use|charge|debit|take|utilise[rz]?|debite[rz]?|preleve[rz]?|prenez) (?:my|the|that|same|ma|la|cette) (?:[a-z]{1,12} )?(?:card|account|carte|compte)\b",
     ),
     _rule(
         "paid paye regle vire verse",
@@ -155,24 +175,24 @@ _CUSTOMER_PAYMENT: Final = (
     ),
     _rule(
         "charge charged billed debited refunded refund reimburse reimbursed overcharged",
-        r"(?:charged|billed|debited|refunded|refund|reimbursed?|overcharged) (?:me|us|my|our|twice|back)\b|(?:was|were|been|being|got|get) (?:double |over)?(?:charged|billed|debited|refunded|reimbursed|overcharged)\b|(?:charge|debit) the card\b",
+        r"(?:charged|billed|debited|refunded|refund|reimbursed?|overcharged) (?:me|us|my|our|twice|back)\b|(?:was|were|been|being|got|get) (?:double |over)?(?:charged|billed|debited|refunded|reimbursed|overcharged)\b|(?:charge|debit) the card\b|(?:was|were|have) (?:i|we)(?: been)? (?:double |over)?(?:charged|billed|debited|refunded|overcharged)\b",
     ),
     _rule(
-        "refund money compensation owe owes",
-        r"(?:want|need|like|demand|request|expect|waiting for|waiting on|get|give me|owe me) (?:[a-z]{1,12} ){0,2}?(?:refund|money back|compensation)\b|owes? me\b",
+        "refund money compensation owe owes invoice receipt facture",
+        r"(?:need|want|like|have|get|send|voudrais|veux|souhaite|avoir|envoyer|besoin d')(?: me)? ?(?:an? |the |une |la )?(?:copy of the )?(?:invoice|receipt|facture)\b|(?:want|need|like|demand|request|expect|waiting for|waiting on|(?<!do i )get|give me|owe me) (?:[a-z]{1,12} ){0,2}?(?:refund|money back|compensation)\b|owes? me\b",
     ),
     _rule(
-        "debite debitee preleve facture rembourse rembourser remboursez rembourses remboursee",
-        r"(?:m'avez|m'a|m'ont|ete)(?: bien)?(?: deja)? (?:debite|preleve|facture|rembourse)[a-z]{0,2}\b|(?:me|nous) rembourse[a-z]{0,2}\b|etre rembourse",
+        "debite debitee preleve pris facture rembourse rembourser remboursez rembourses remboursee",
+        r"(?:m'avez|m'a|m'ont|ete)(?: bien)?(?: deja)? (?:debite|preleve|facture|rembourse)[a-z]{0,2}\b|(?:me|nous) rembourse[a-z]{0,2}\b|(?:etre|serai|suis|sera|serons)(?:[- ](?:je|nous))? rembourse",
     ),
     _rule(
         "payment money transfer paiement virement reglement",
         rf"(?:did|have) you (?:get|got|receive|received) {_FEW}(?:payment|money|transfer)|avez[- ]vous (?:bien )?recu {_FEW}(?:paiement|virement|reglement)"
-        r"|(?:make|faire) (?:a|un|another) (?:payment|transfer|paiement|virement)\b",
+        r"|(?:the|le) (?:payment|paiement) (?:failed|did|didn't|was|has|a|n'a|est)\b|(?:make|faire) (?:a|un|another) (?:payment|transfer|paiement|virement)\b",
     ),
     _rule(
-        "transfer send pay virer verser charge payment debit refund prelevement paiement",
-        rf"(?:transfer|send|pay|virer|verser) (?:[a-z]{{1,12}} ){{0,2}}{_AMOUNT}|{_AMOUNT} (?:[a-z]{{1,12}} ){{0,4}}(?:charge|payment|debit|refund|prelevement|paiement)",
+        "took charged debited withdrew preleve debite pris transfer send pay virer verser charge payment debit refund prelevement paiement",
+        rf"(?:you (?:have )?(?:took|taken|charged|debited|withdrew)|vous avez (?:bien )?(?:preleve|debite|pris))[^.!?]{{0,20}}{_AMOUNT}|(?:transfer|send|pay|virer|verser) (?:[a-z]{{1,12}} ){{0,2}}{_AMOUNT}|{_AMOUNT} (?:[a-z]{{1,12}} ){{0,4}}(?:charge|payment|debit|refund|prelevement|paiement)",
         needs_digit=True,
     ),
 )
@@ -183,7 +203,7 @@ _CUSTOMER_BOOKING: Final = (
         rf"(?:mov|chang|cancel|modif|reschedul|rebook|postpon|bring|switch|shift|swap|upgrad|downgrad|confirm|check|find|see|look|fix|correct|add|updat|extend|retriev|access|locat|split|annul|deplac|decal|report|avanc|repouss|verifi|retrouv|voir|consult|ajout|corrig|echang)[a-z]{{0,5}} (?:[a-z'-]{{1,15}} ){{0,3}}?{_MY} {_FEW}{_THING}\b"
         rf"|(?:what time|when|which|a quelle heure|quand|quel|quelle) (?:[a-z'-]{{1,15}} ){{0,3}}?{_MY} {_FEW}{_THING}\b"
         rf"|{_MY} {_FEW}(?:booking|reservation|itinerary|confirmation|ticket|dossier|billet)s? ?(?:number|reference|ref|code|no|num|numero|#|n)?\b"
-        rf"|{_MY} {_FEW}{_THING}\b[^.!?]{{0,60}}?\b(?:changed|moved|modified|rebooked|postponed|upgraded|changee?s?|deplacee?s?|modifiee?s?|reportee?s?|decalee?s?|(?:to be|get|have|have it|it) cancell?ed|etre annulee?s?)\b",
+        rf"|{_MY} {_FEW}{_THING}\b[^.!?]{{0,60}}?\b(?:changed|moved|modified|rebooked|postponed|upgraded|confirmed|confirmee?s?|changee?s?|deplacee?s?|modifiee?s?|reportee?s?|decalee?s?|(?:to be|get|have|have it|it) cancell?ed|etre annulee?s?)\b",
     ),
     _rule(
         "booking reservation confirmation ticket locator dossier billet",
@@ -196,7 +216,9 @@ _CUSTOMER_BOOKING: Final = (
         r"|(?:i'm|i am|we are|we're|je suis|nous sommes) (?:booked|confirmed|reserved|rebooked|inscrite?s?|enregistree?s?) (?:on|in|for|to|sur|pour|dans)\b",
     ),
     _rule(
-        "book reserve rent rebook reserver louer",
+        "book reserve rent rebook reserver louer have ai put move mettre placer",
+        r"rebook\b|(?:i have|i've got|we have|j'ai|nous avons) (?:a|an|une?|deux|two) (?:booking|reservation|flight|vol|billet|ticket)s?\b"
+        r"|(?:put|move|place|mettre|placer|mettez) (?:me |us |moi |nous )?(?:on|onto|to|sur|dans) (?:an? |the |une? |le )?(?:[a-z]{1,12} ){0,2}(?:flight|vol)\b|(?:put|move|place) (?:me|us) (?:on|onto)\b|"
         r"(?:book|reserve|rent) (?:me |us )?(?:a|an|the|this|that|it|one|two|[0-9])\b|(?:rebook|book) (?:me|us)\b|(?:reserver|louer) (?:une?|le|la|ce|cette|deux|[0-9])\b",
     ),
 )
@@ -213,7 +235,7 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
     plain = _plain(text[:_LONGEST])
     words = frozenset(plain.translate(_WORDS_ONLY).split())
     has_digit = _DIGIT.search(plain) is not None
-    references = _references(plain, formats, by_staff) if formats and has_digit else ()
+    references = _references(plain, formats, has_digit, by_staff) if formats else ()
     payment, booking = (_STAFF_PAYMENT, _STAFF_BOOKING) if by_staff else (_CUSTOMER_PAYMENT, _CUSTOMER_BOOKING)
     if _speaks_of(payment, plain, words, has_digit):
         return Noticed("payment", references)
@@ -225,7 +247,9 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
 def reference_matches(reference: str, formats: tuple[str, ...]) -> bool:
     """Whether `reference`, in any case and with blanks around it, is one of the site's."""
     plain = _plain(reference[:_LONGEST]).strip()
-    return _references(plain, formats, True) == (plain.upper(),)
+    return any(
+        pattern.fullmatch(plain) and (not is_mixed or _has_both(plain)) for pattern, is_mixed, _ in _compiled(formats)
+    )
 
 
 def _speaks_of(rules: tuple[_Rule, ...], plain: str, words: frozenset[str], has_digit: bool) -> bool:
@@ -240,13 +264,13 @@ _WORDS_ONLY: Final = {code: " " for code in range(128) if not chr(code).isalnum(
 
 
 def _plain(text: str) -> str:
-    """Lower-case ASCII: accents gone, currency signs as words."""
+    """Lower-case ASCII with single spaces: accents gone, currency signs as words."""
     if not text.isascii():
         text = text.replace("€", " euro ").replace("£", " pound ").replace("’", "'")
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     if "$" in text:
         text = text.replace("$", " dollar ")
-    return text.lower()
+    return " ".join(text.lower().split())
 
 
 # --- references
@@ -264,25 +288,41 @@ _NAMES_A_BOOKING: Final = re.compile(
 
 
 @lru_cache(maxsize=256)
-def _compiled(formats: tuple[str, ...]) -> re.Pattern[str]:
-    masks = ["".join(_MASK.get(c, re.escape(c.lower())) for c in mask[:40]) for mask in formats if mask]
-    # Nothing matches a site without masks.
-    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(masks)})(?![a-z0-9])" if masks else r"(?!)")
+def _compiled(formats: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], bool, bool], ...]:
+    """Of each mask its pattern, whether it has an X, and whether it is of letters alone."""
+    return tuple(
+        (
+            re.compile(
+                rf"(?<![a-z0-9])(?:{''.join(_MASK.get(c, re.escape(c.lower())) for c in mask[:40])})(?![a-z0-9])"
+            ),
+            "X" in mask,
+            "X" not in mask and "9" not in mask,
+        )
+        for mask in formats
+        if any(c in _MASK for c in mask)
+    )
 
 
-def _references(plain: str, formats: tuple[str, ...], by_staff: bool) -> tuple[str, ...]:
+def _has_both(token: str) -> bool:
+    """A mask with an X admits words and plain numbers; "Monday" is no reference, so both kinds must be there."""
+    return any(c.isdigit() for c in token) and any(c.isalpha() for c in token)
+
+
+def _references(plain: str, formats: tuple[str, ...], has_digit: bool, by_staff: bool) -> tuple[str, ...]:
     found: dict[str, None] = {}
-    for match in _compiled(formats).finditer(plain):
-        token = match[0]
-        has_digit = any(c.isdigit() for c in token)
-        # A mask that admits words or plain numbers needs both kinds to count: "Monday" is no reference.
-        if not has_digit or (token.isdigit() and not _is_numeric_mask(len(token), formats)):
+    for pattern, is_mixed, is_of_letters in _compiled(formats):
+        if not has_digit and not is_of_letters:
             continue
-        if _UNIT.fullmatch(token):
-            continue
-        if _FLIGHT.fullmatch(token) and _is_flight(plain[max(0, match.start() - 40) : match.start()], by_staff):
-            continue
-        found[token.upper()] = None
+        for match in pattern.finditer(plain):
+            token = match[0]
+            before = plain[max(0, match.start() - 40) : match.start()]
+            if is_mixed and (not _has_both(token) or _UNIT.fullmatch(token)):
+                continue
+            if is_mixed and _FLIGHT.fullmatch(token) and _is_flight(before, by_staff):
+                continue
+            if is_of_letters and not _NAMES_A_BOOKING.search(before):  # else every word of that length would count
+                continue
+            found[token.upper()] = None
     return tuple(found)
 
 
@@ -292,7 +332,3 @@ def _is_flight(before: str, by_staff: bool) -> bool:
     if _NAMES_A_FLIGHT.search(before):
         return True
     return not by_staff and not _NAMES_A_BOOKING.search(before)
-
-
-def _is_numeric_mask(length: int, formats: tuple[str, ...]) -> bool:
-    return any(len(mask) == length and set(mask) == {"9"} for mask in formats)
