@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +139,14 @@ def test_it_refuses_a_short_secret_and_an_odd_key_id() -> None:
     for key_id in ("", "a b", "a\nb", "x" * 65, "é"):
         with pytest.raises(BadSetting):
             signing.check_key_id(key_id)
+
+
+def test_it_signs_the_example_of_the_contract() -> None:
+    contract = (Path(__file__).parents[1] / "docs" / "RECORDS.md").read_text("utf-8")
+    secret, nonce, body = b"0123456789abcdef0123456789abcdef", "A" * 22, b'{"reference":"QX7T4P"}'
+    asked = signing.sign_request(
+        secret, key_id="2026-a", method="POST", path="/aparte/find", time=NOW, nonce=nonce, body=body
+    )
+    answered = signing.sign_answer(secret, signing.Proven("2026-a", nonce), status=200, body=body)
+    for name, value in (*asked.items(), *answered.items()):
+        assert f"{name}: {value}\n" in contract
