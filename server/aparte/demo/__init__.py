@@ -1,1 +1,256 @@
-"""The demo: an airline's own server, a mailbox, and the story that is played on them."""
+"""The demo: an airline's own server, a mailbox, the chat server, and the story that is played on them.
+
+Everything listens on loopback only. Knows how the three servers find each other. Must not reach into any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final, get_args
+
+import uvicorn
+import uvloop
+from rich.console import Console
+
+from aparte import app
+from aparte.actions import people, sites
+from aparte.config import Settings, check_places
+from aparte.demo.airline import CONNECTOR_PATH, create_airline
+from aparte.demo.mailbox import Mailbox, mailbox_app
+from aparte.demo.sockets import loopback_socket, port_of
+from aparte.errors import BadInput
+from aparte.frames import Lang
+from aparte.model import Site
+from aparte.store import Store
+from aparte.vault import Vault
+
+SITE: Final = "air"
+FIRST_PORT: Final = 8600  # chat and panel; the airline's page and the mailbox take the two after it
+AGENTS: Final = (("Claire", "claire@air.example", "agent"), ("Noor", "noor@air.example", "supervisor"))
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Where everything is, once it runs."""
+
+    customer: str
+    panel: str
+    mailbox: str
+    chat: str
+    agents: tuple[tuple[str, str, str], ...]  # e-mail, password, role
+    settings: Settings
+    letters: Mailbox
+
+    def line(self) -> str:
+        """The one line of `--json`."""
+        return json.dumps(
+            {
+                "customer": self.customer,
+                "panel": self.panel,
+                "mailbox": self.mailbox,
+                "agents": [
+                    {"email": email, "password": password, "role": role} for email, password, role in self.agents
+                ],
+                "data": str(self.settings.data),
+                "keyring": str(self.settings.keyring),
+                "root_key": str(self.settings.root_key),
+                "pid": os.getpid(),
+            }
+        )
+
+
+def run(*, port: int | None, data: Path | None, as_json: bool, story: bool) -> int:
+    """Runs the demo until it is stopped; with `story`, until the story has been played.
+
+    Args: port the first of three ports, 0 for free ones; data a folder to keep everything in, None for a temporary
+    one that is removed. Returns the exit status: with `story`, 0 only when every step held.
+    """
+    folder = data.resolve() if data else None
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(port, folder, as_json=as_json, story=story))
+
+
+async def _run(port: int | None, data: Path | None, *, as_json: bool, story: bool) -> int:
+    console = Console(stderr=as_json, highlight=False)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with contextlib.ExitStack() as stack:
+        folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aparte-")))
+        if story:
+            return await _play(port, folder, console)
+        async with running(port, folder, stop) as demo:
+            if as_json:
+                print(demo.line(), flush=True)
+            else:
+                _tell(console, demo, kept=data is not None)
+            await stop.wait()
+    return 0
+
+
+async def _play(port: int | None, folder: Path, console: Console) -> int:
+    """The story in both languages, each from a fresh start, at which the airline renews its dates."""
+    from aparte.demo import story
+
+    for lang in get_args(Lang):
+        async with running(port, folder, asyncio.Event()) as demo:
+            if not await story.play(demo, console, lang):
+                return 1
+    console.print("\n[green]Every step held.[/green]")
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def running(port: int | None, folder: Path, stop: asyncio.Event) -> AsyncIterator[Demo]:
+    """The three servers, from ready to stopped. Raises BadInput when a port is taken."""
+    chat_socket, airline_socket, mailbox_socket = _bind(port)
+    chat = f"http://127.0.0.1:{port_of(chat_socket)}"
+    # Another host name than the chat's: to a browser, another site.
+    airline = f"http://localhost:{port_of(airline_socket)}"
+    letters = Mailbox()
+    await letters.start()
+    settings = settings_for(folder, port=port_of(chat_socket), smtp_port=letters.port)
+    agents, secret = await seed(settings, airline=airline)
+    company = create_airline(chat_url=chat, site=SITE, secret=secret.encode(), today=date.today())  # noqa: DTZ011 - the traveller's day
+    servers = [
+        asyncio.create_task(serve_beside(company, airline_socket)),
+        asyncio.create_task(serve_beside(mailbox_app(letters), mailbox_socket)),
+    ]
+    ready = asyncio.Event()
+    chatting = asyncio.create_task(app.run(settings, sockets=[chat_socket], on_ready=ready.set, stop=stop))
+    try:
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait({waiting, chatting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if chatting.done():
+            await chatting
+        yield Demo(
+            airline, f"{chat}/panel", f"http://127.0.0.1:{port_of(mailbox_socket)}", chat, agents, settings, letters
+        )
+    finally:
+        stop.set()
+        await asyncio.gather(chatting, return_exceptions=True)
+        for server in servers:
+            server.cancel()
+        await asyncio.gather(*servers, return_exceptions=True)
+        await letters.stop()
+
+
+def _bind(port: int | None) -> list[socket.socket]:
+    first = FIRST_PORT if port is None else port
+    try:
+        return [loopback_socket(first and first + offset) for offset in range(3)]
+    except OSError as error:
+        raise BadInput(f"Port {first}, {first + 1} or {first + 2} is taken. Try: aparte demo --port 0") from error
+
+
+async def serve_beside(application: object, bound: socket.socket) -> None:
+    """One of the small servers, until cancelled."""
+    config = uvicorn.Config(
+        application,  # type: ignore[arg-type]  # an ASGI application
+        loop="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = app.Server(config)
+    try:
+        await server.serve(sockets=[bound])
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await server.shutdown(sockets=[bound])
+        raise
+
+
+def settings_for(folder: Path, *, port: int, smtp_port: int) -> Settings:
+    """The demo's settings: three separate places under `folder`, mail to the demo's mailbox. Raises BadSetting."""
+    settings = Settings(
+        data=folder / "data",
+        keyring=folder / "keyring" / "keyring.db",
+        root_key=folder / "root-key" / "demo.key",
+        port=port,
+        smtp_host="127.0.0.1",
+        smtp_port=smtp_port,
+        smtp_security="none",
+        mail_from="Air Aparté <no-reply@air.example>",
+        sockets_per_address=1_000,
+    )
+    for place in (settings.data, settings.keyring.parent, settings.root_key.parent):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    check_places(settings.data, settings.keyring, settings.root_key)
+    return settings
+
+
+async def seed(settings: Settings, *, airline: str) -> tuple[tuple[tuple[str, str, str], ...], str]:
+    """Makes the site and the agents unless they are there, with this start's addresses. The agents' passwords and
+    the connector's secret come from a key of the ring, so that they stay the same and are written nowhere."""
+    is_new = not settings.keyring.exists()
+    make = Vault.create if is_new else Vault.open
+    vault = await asyncio.to_thread(lambda: make(keyring=settings.keyring, root_key=settings.root_key))
+    store = await Store.open(settings, vault)
+    try:
+        secret = vault.mac("link", "demo", "connector").hex()
+        await sites.add_site(
+            store,
+            Site(
+                id=SITE,
+                name="Air Aparté",
+                origins=(airline,),
+                desk="Bookings desk",
+                phone="+31 20 555 0199",
+                formats=("XXXXXX",),
+                link_hosts=(),
+                records_url=f"{airline}{CONNECTOR_PATH}",
+                records_key="airline-1",
+                records_secret=secret,
+            ),
+        )
+        known = {agent.email for agent in await people.list_agents(store)}
+        agents = []
+        for name, email, role in AGENTS:
+            password = "-".join(_quarters(vault.mac("link", "demo", email).hex()[:16]))
+            if email not in known:
+                await people.add_agent(store, name, email, role, password)
+            agents.append((email, password, role))
+    finally:
+        await store.close()
+        vault.close()
+    return tuple(agents), secret
+
+
+def _quarters(text: str) -> list[str]:
+    return [text[at : at + 4] for at in range(0, len(text), 4)]
+
+
+def _tell(console: Console, demo: Demo, *, kept: bool) -> None:
+    email, password, _ = demo.agents[0]
+    chief, chief_password, _ = demo.agents[1]
+    console.print(
+        f"""
+[bold]Aparté runs, on this machine only.[/bold] Open two windows:
+
+  the customer   {demo.customer}       [dim](in French: {demo.customer}/fr)[/dim]
+  the agent      {demo.panel}
+                 {email}   {password}
+                 {chief}     {chief_password}   [dim](supervisor)[/dim]
+  the mailbox    {demo.mailbox}       [dim]the codes that are sent[/dim]
+
+The story: on the airline's page, ask to move flight booking [bold]QX7T4P[/bold]. In the panel, claim the conversation,
+try to talk about the supplement, ask for a check; the code is in the mailbox; then show and change the booking.
+Or let it play by itself: python3 server demo --story
+
+{"Everything is kept in " + str(demo.settings.data.parent) if kept else "Nothing is kept after the end."}   Stop with Ctrl-C.
+"""
+    )
