@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from test_cli import APARTE, _here, aparte, clean_environment, doctor, installed, process, template, wrong
 
@@ -89,6 +92,27 @@ def test_it_logs_json_lines_without_addresses() -> None:
     assert all({"time", "level", "logger", "event"} <= line.keys() for line in lines)
     assert "dupont" not in log
     assert "127.0.0.1" not in log
+
+
+def test_it_logs_neither_the_query_nor_the_broken_text_of_a_socket() -> None:
+    port = free_port()
+    aparte("site", "add", "shop", "--name", "The Shop")
+    with serving(port) as running:
+        origin = f"http://127.0.0.1:{port}"
+        with connect(f"ws://127.0.0.1:{port}/ws/visitor?token=m.dupont@example.org", origin=Origin(origin)) as one:
+            with one.protocol_mutex:
+                one.protocol.send_text(b"dupont \xff")
+                one.send_data()
+            with pytest.raises(ConnectionClosed) as closed:
+                one.recv(timeout=5)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1007
+        assert get(port, "/readyz")[0] == 200
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=25)
+    assert [json.loads(line)["level"] for line in log.splitlines() if '"error"' in line] == []
+    assert "dupont" not in log
+    assert "Traceback" not in log
 
 
 def test_it_works_beside_the_other_commands() -> None:

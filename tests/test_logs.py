@@ -33,6 +33,8 @@ def stream() -> Iterator[io.StringIO]:
     root.handlers[:], root.level, logging.raiseExceptions = kept
     sys.excepthook, sys.unraisablehook = hooks
     logging.getLogger("uvicorn.access").disabled = False
+    for name in ("uvicorn", "websockets"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -121,6 +123,8 @@ def test_it_keeps_out_the_traceback_of_invalid_utf8_and_counts_it(stream: io.Str
 @pytest.mark.parametrize("name", ["uvicorn.error", "websockets.server", "httpx2", "mail.log", "sqlalchemy.engine"])
 def test_it_keeps_out_what_packages_say_of_their_work(stream: io.StringIO, name: str) -> None:
     logging.getLogger(name).debug("< TEXT 'M. Dupont'")
+    assert logging.getLogger("aparte").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("uvicorn.error").isEnabledFor(logging.DEBUG)
     assert lines(stream) == []
 
 

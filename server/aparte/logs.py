@@ -70,6 +70,9 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for name in ("uvicorn", "websockets"):
+        # At debug they would spell out every frame, for the filter to throw away.
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     # A handler that cannot write would print the record, with its arguments, to standard error.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)
