@@ -122,6 +122,8 @@ async def _joined(settings: Settings, app: Starlette) -> AsyncIterator[Parts]:
         stack.callback(vault.close)
         store = await Store.open(settings, vault)
         stack.push_async_callback(store.close)
+        passwords = PasswordGate()
+        stack.callback(passwords.close)
         records = Records(settings)
         stack.push_async_callback(records.close)
         parts = Parts(
@@ -132,7 +134,7 @@ async def _joined(settings: Settings, app: Starlette) -> AsyncIterator[Parts]:
             mailer=Mailer(settings),
             life=Life(settings),
             policy=policy_of(settings),
-            passwords=PasswordGate(),
+            passwords=passwords,
             ring=lambda: worker.ring(),  # noqa: PLW0108 - the worker is made below, with these parts
             said=Window(settings.messages_per_10s, 10.0),
             replied=Window(settings.agent_messages_per_10s, 10.0),
@@ -260,7 +262,18 @@ async def run(
     Args: sockets already bound, instead of host and port; on_ready is called once requests are answered.
     Raises: what opening the vault or the store raises.
     """
-    app = create_app(settings)
+    await serve(create_app(settings), settings, sockets=sockets, on_ready=on_ready, stop=stop)
+
+
+async def serve(
+    app: Starlette,
+    settings: Settings,
+    *,
+    sockets: list[socket.socket] | None = None,
+    on_ready: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """As `run`, for an application that the caller has made and wants to keep hold of."""
     server = server_for(app, settings)
     ending = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
