@@ -48,8 +48,7 @@ def policy(parts: Parts, *, ancestors: Iterable[str]) -> str:
 
 def _page(parts: Parts, assets: Assets, *, lang: str, title: str, folder: str, config: object, mode: str = "") -> str:
     """One page: styles, the module and all it imports, the settings as data, and a place to draw in."""
-    entry = f"{folder}/main.js"
-    styles = [path for path in ("static/shared/tokens.css", *_styles(assets, folder)) if path in assets.files]
+    entry, styles = _packed(assets, folder)
     # Data in a script element is not run; `<` is escaped so that no value can end the element.
     data = msgspec.json.encode(config).decode().replace("<", "\\u003c")
     return "\n".join(
@@ -75,8 +74,13 @@ def _page(parts: Parts, assets: Assets, *, lang: str, title: str, folder: str, c
     )
 
 
-def _styles(assets: Assets, folder: str) -> list[str]:
-    return sorted(path for path in assets.files if path.startswith(f"{folder}/") and path.endswith(".css"))
+def _packed(assets: Assets, folder: str) -> tuple[str, list[str]]:
+    """The folder's module and styles: the packed ones where they were made, else the sources."""
+    styles = [path for path in assets.files if path.startswith(f"{folder}/") and path.endswith(".css")]
+    packed = [path for path in styles if path.endswith(".min.css")]
+    if f"{folder}/main.min.js" in assets.files and packed:
+        return f"{folder}/main.min.js", packed
+    return f"{folder}/main.js", ["static/shared/tokens.css", *sorted(styles)]
 
 
 def _html(text: str, policy_text: str) -> Response:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from aparte.vault.blob import STEP
 from aparte.vault.keys import CACHED_KEYS, PURPOSES, Vault
 from aparte.vault.passwords import PasswordGate, hash_password, needs_rehash, new_token, verify_password
-from aparte.vault.rootkey import check_places
 
 __all__ = [
     "CACHED_KEYS",
@@ -17,7 +16,6 @@ __all__ = [
     "STEP",
     "PasswordGate",
     "Vault",
-    "check_places",
     "hash_password",
     "needs_rehash",
     "new_token",

@@ -98,38 +98,6 @@ def id_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(b"aparte root key\x00" + name.encode()).digest()[:8], "big") >> 1
 
 
-def check_places(data: Path, keyring: Path, root_key: Path) -> None:
-    """Refuse places from which one copied folder would carry both the lock and its key.
-
-    Args: data: a folder; keyring: the ring's file; root_key: the key's file. None need exist yet. Each is judged both
-        as written and with symbolic links followed, since a copy may follow them or not.
-    Raises: errors.BadSetting that names the setting and the fix.
-    """
-    if _is_under(keyring, data):
-        raise errors.BadSetting(
-            f"keyring ({keyring}) lies under the data folder ({data}): a copy of the data would carry its keys, and "
-            "nothing could be erased from backups. Set keyring to a file outside the data folder."
-        )
-    if _is_under(root_key, data):
-        raise errors.BadSetting(
-            f"root_key ({root_key}) lies under the data folder ({data}): a copy of the data would carry the key that "
-            "opens it. Set root_key to a file outside the data folder and outside the key ring's folder."
-        )
-    if _is_under(root_key, keyring.parent) or _is_under(root_key, keyring.resolve().parent):
-        raise errors.BadSetting(
-            f"root_key ({root_key}) lies under the key ring's folder ({keyring.parent}): a copy of the ring would "
-            "carry the key that opens it. Set root_key to a file in a folder of its own."
-        )
-
-
-def _is_under(inner: Path, outer: Path) -> bool:
-    return any(a.is_relative_to(b) for a in _both(inner) for b in _both(outer))
-
-
-def _both(path: Path) -> tuple[Path, Path]:
-    return Path(os.path.abspath(path)), path.resolve()  # noqa: PTH100 - the path as written: resolve() follows links
-
-
 def _sync_folder(folder: Path) -> None:
     # The name of a new file is in its folder: without this a power cut could leave a ring whose key is gone.
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
