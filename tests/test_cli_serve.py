@@ -159,3 +159,25 @@ def test_it_does_not_load_for_serving_what_only_other_commands_need() -> None:
             pytest.skip("no /proc here")
         rss = next(line for line in Path(f"/proc/{running.pid}/status").read_text().splitlines() if "VmRSS" in line)
         assert int(rss.split()[1]) < 90 * 1024  # KiB; at rest 90 MiB at most
+
+
+def test_it_prints_one_line_of_addresses_for_the_demo_and_leaves_nothing(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [*APARTE, "demo", "--port", "0", "--json"],
+        env=clean_environment() | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        told = json.loads(running.stdout.readline())
+        assert told["pid"] == running.pid
+        assert Path(told["data"]).is_dir()
+        running.send_signal(signal.SIGTERM)
+        more, log = running.communicate(timeout=40)
+    finally:
+        running.kill()
+    assert (running.returncode, more) == (0, ""), log
+    assert not Path(told["data"]).exists()
+    assert not Path(told["root_key"]).exists()

@@ -41,4 +41,7 @@ def bench(dialogues: Path | None, data: Path | None, json_file: Path | None, che
       aparte bench --rounds 5 --check --json figures.json
       aparte bench --dialogues dialogues.jsonl --data ./kept
     """
+    from aparte import logs
+
+    logs.configure("warning")
     sys.exit(parts.measure(dialogues=dialogues, data=data, json_file=json_file, check=check, rounds=rounds))

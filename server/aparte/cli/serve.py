@@ -50,4 +50,7 @@ def demo(port: int | None, data: Path | None, as_json: bool, story: bool) -> Non
       aparte demo --port 0 --json
       aparte demo --story
     """
+    from aparte import logs
+
+    logs.configure("warning")  # on standard error: standard output is the one line, or the story
     sys.exit(parts.play(port=port, data=data, as_json=as_json, story=story))
