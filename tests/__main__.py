@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         bootstrap.hand_over(python, "-m", "pytest", *arguments)
     failed = [] if checks.run(python, with_docs=False) == 0 else ["the checks"]
-    scripts = sorted(str(path) for path in Path("tests/js").rglob("*.test.js"))
+    scripts = sorted(str(path) for path in Path("tests/js").rglob("*.test.*js"))
     if scripts:
         bootstrap.say(f"node --test, {len(scripts)} files")
         if subprocess.run(["node", "--test", "--test-reporter=dot", *scripts], check=False).returncode != 0:
