@@ -1,0 +1,33 @@
+"""The fixtures that tests of the running product share; see harness.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import Server, Start
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, key ring and root key with one site and the agents: to be copied, never opened."""
+    folder = tmp_path_factory.mktemp("template")
+    asyncio.run(harness.prepare(folder))
+    return folder
+
+
+@pytest.fixture
+def start(template: Path, tmp_path: Path) -> Start:
+    """Starts a server with settings of one's own: `async with start(code_tries=2) as server`."""
+    return harness.starter(template, tmp_path)
+
+
+@pytest.fixture
+async def server(start: Start) -> AsyncIterator[Server]:
+    """A server with the usual settings."""
+    async with start() as running:
+        yield running
