@@ -8,7 +8,7 @@
 import { Link, socketUrl } from '../shared/socket.js';
 import * as api from './api.js';
 import { isMine } from './lists.js';
-import { INITIAL, PASSING, reduce } from './reducer.js';
+import { INITIAL, PASSING, isWriting, reduce } from './reducer.js';
 import { standingNow, topVisible } from './thread.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -19,6 +19,10 @@ import { standingNow, topVisible } from './thread.js';
 
 /** After so long without an answer a verb is sent again, and its message is called "not sent yet". */
 export const PATIENCE_SECONDS = 10;
+/** Sent twice they would do it twice, or be refused for having worked: another letter, a held message taken back. */
+const ONCE = new Set(['ask_check', 'drop_held', 'override']);
+/** How often a line that does not open is asked whether the session has ended. */
+const PROBE_EVERY_SECONDS = 10;
 const TYPING_EVERY_MS = 3_000;
 const MARK_AFTER_MS = 150;
 const REFRESH_AFTER_MS = 700;
@@ -46,6 +50,7 @@ export class Desk {
     /** @type {Map<string, number>} */
     this.readTo = new Map();
     this.lastTyping = 0;
+    this.probedAt = 0;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.marking = undefined;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
@@ -148,22 +153,36 @@ export class Desk {
     }
     if (state === 'refused') this.dispatch({ t: 'error', code: code === 4403 ? 'bad_origin' : 'bad_frame', sentence: '' });
     if (state !== 'online') this.dispatch({ t: 'do_link', online: false });
+    if (state === 'waiting') this.#probe();
+  }
+
+  /** A socket that is refused at the door closes like a broken line; only HTTP tells that the session has ended. */
+  async #probe() {
+    if (clock() - this.probedAt < PROBE_EVERY_SECONDS) return;
+    this.probedAt = clock();
+    try {
+      if ((await api.whoAmI()) === null && this.state.phase === 'signed_in') this.#leave();
+    } catch (error) {
+      if (!(error instanceof api.Refusal)) throw error; // no answer: the line is down, as we knew
+    }
   }
 
   /** @param {any} frame */
   #heard(frame) {
-    const retryAfter = frame.t === 'error' && PASSING.has(frame.code) ? Math.max(1, frame.retry_after ?? 2) : 0;
-    if (retryAfter && frame.cid) this.sentAt.set(frame.cid, clock() + retryAfter - PATIENCE_SECONDS);
+    if (frame.t === 'error' && PASSING.has(frame.code) && this.state.pending.some((item) => item.cid === frame.cid && isWriting(item))) {
+      this.sentAt.set(frame.cid, clock() + Math.max(1, frame.retry_after ?? 2) - PATIENCE_SECONDS);
+    }
     this.dispatch(frame);
     if (frame.t === 'welcome') {
       this.dispatch({ t: 'do_link', online: true });
       this.told.clear();
+      this.#forgetOnce();
       this.sentAt.clear();
       this.#resend();
     } else if (frame.t === 'ack' || frame.t === 'record') {
       this.then.get(frame.cid)?.();
       this.then.delete(frame.cid);
-    } else if (frame.t === 'error' && !retryAfter) {
+    } else if (frame.t === 'error') {
       this.then.delete(frame.cid);
     } else if (frame.t === 'event' && frame.kind === 'act' && frame.body.state === 'done') {
       this.#renewRecord(frame.conversation);
@@ -210,10 +229,20 @@ export class Desk {
     this.#resend();
   }
 
+  /** After a break nobody knows whether these were done: the thread shows it, and the agent decides. */
+  #forgetOnce() {
+    for (const { cid, verb } of this.state.pending) {
+      if (!ONCE.has(verb.t) || !this.sentAt.has(cid)) continue;
+      this.then.delete(cid);
+      this.dispatch({ t: 'do_forget', cid });
+    }
+  }
+
   #resend() {
     if (!this.state.isOnline) return;
     for (const { cid, verb, state } of this.state.pending) {
-      const isDue = clock() - (this.sentAt.get(cid) ?? -Infinity) >= PATIENCE_SECONDS;
+      const sentAt = this.sentAt.get(cid);
+      const isDue = sentAt === undefined || (!ONCE.has(verb.t) && clock() - sentAt >= PATIENCE_SECONDS);
       if (state !== 'waiting' || !isDue) continue;
       if (this.link.send({ ...verb, cid })) this.sentAt.set(cid, clock());
     }
@@ -258,6 +287,8 @@ export class Desk {
 
   /** @param {string} conversation */
   #renewView(conversation) {
+    // Reading what is not ours is recorded each time, so it is not done behind the agent's back.
+    if (!isMine(this.state, this.state.inbox[conversation])) return;
     if (standingNow(this.state.threads[conversation]?.view, this.now())) return;
     clearTimeout(this.refreshing);
     this.refreshing = setTimeout(() => this.state.threads[conversation] && this.#watch(conversation), REFRESH_AFTER_MS);

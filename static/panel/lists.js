@@ -24,6 +24,14 @@ export const leads = (state) => state.me?.role === 'supervisor' || state.me?.rol
  */
 export const isMine = (state, entry) => entry?.state === 'assigned' && entry.agent === state.me?.id;
 
+/**
+ * Who may let a held message go: what another's record, a secret or a strange link holds is a supervisor's to judge,
+ * and so is money.
+ * @param {State} state
+ * @param {{code: string, topic: string}} held
+ */
+export const mayOverride = (state, held) => leads(state) || (held.code === 'needs_check' && held.topic !== 'payment');
+
 /** Whether the last word is the customer's.
  * @param {Entry} entry */
 export const awaitsAnswer = (entry) => entry.state === 'waiting' || entry.snippet_from === 'visitor';
@@ -112,11 +120,12 @@ export function nameOf(state, id) {
  * Where the agent may write in a conversation.
  * @param {State} state
  * @param {Entry} entry
- * @returns {'reply'|'note'|'claim'|'frozen'|'closed'}
+ * @returns {'reply'|'lead'|'note'|'claim'|'frozen'|'closed'} `lead`: in a colleague's place
  */
 export function mayWrite(state, entry) {
   if (entry.state === 'closed') return 'closed';
   if (entry.frozen) return 'frozen';
   if (entry.state === 'waiting') return 'claim';
-  return isMine(state, entry) ? 'reply' : 'note';
+  if (isMine(state, entry)) return 'reply';
+  return leads(state) ? 'lead' : 'note';
 }

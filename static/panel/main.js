@@ -7,13 +7,21 @@ import { html, render } from '../shared/preact.js';
 import { Refusal } from './api.js';
 import { Desk } from './desk.js';
 import { counts } from './lists.js';
-import { beep, notify, reason } from './notify.js';
-import { App, choices, firstLanguage } from './views/app.js';
-import { WORDS } from './words.js';
+import { beep, notify, read, reason, write } from './notify.js';
+import { App, choices } from './views/app.js';
+import { chooseLanguage, loadWords } from './words.js';
+
+/** @typedef {import('./words.js').Lang} Lang */
+
+const LANGUAGE_KEY = 'aparte.language';
 
 const root = /** @type {HTMLElement} */ (document.getElementById('app'));
 /** @type {{version?: string}} */
 const config = JSON.parse(document.getElementById('config')?.textContent || '{}');
+const kept = read(LANGUAGE_KEY);
+let lang = /** @type {Lang} */ (kept === 'en' || kept === 'fr' ? kept : chooseLanguage(navigator.languages));
+document.documentElement.lang = lang;
+let words = await loadWords(lang);
 let isUnreachable = false;
 let isDrawn = true;
 
@@ -30,7 +38,8 @@ function draw() {
   isDrawn = false;
   queueMicrotask(() => {
     isDrawn = true;
-    render(html`<${App} desk=${desk} state=${desk.state} version=${config.version ?? ''} unreachable=${isUnreachable} again=${start} />`, root);
+    render(html`<${App} desk=${desk} state=${desk.state} w=${words} lang=${lang} speak=${speak} version=${config.version ?? ''}
+      unreachable=${isUnreachable} again=${start} />`, root);
   });
 }
 
@@ -41,9 +50,17 @@ function draw() {
 function tell(before, after) {
   const what = reason(before, after);
   if (!what) return;
-  const words = WORDS[firstLanguage()];
   if (choices.sound.isOn && (what === 'alarm' || !document.hasFocus() || what === 'waits')) beep(what === 'alarm');
   if (choices.notify.isOn) notify(what === 'waits' ? words.visitorWaits : what === 'alarm' ? words.alarm : words.newAnswer);
+}
+
+/** @param {Lang} next */
+async function speak(next) {
+  words = await loadWords(next);
+  lang = next;
+  document.documentElement.lang = next;
+  write(LANGUAGE_KEY, next);
+  draw();
 }
 
 async function start() {

@@ -13,7 +13,7 @@ import { TYPING_SECONDS, applyEvent, applyMarks, applyPage, emptyThread, resetTh
 /** @typedef {import('./state.js').Pending} Pending */
 /** @typedef {import('./state.js').Notice} Notice */
 
-/** Errors after which the same verb is sent again by itself: nothing is wrong with it. */
+/** Errors after which the same message is sent again by itself: nothing is wrong with it. */
 export const PASSING = new Set(['too_many', 'unavailable', 'store_down', 'internal']);
 
 /** @type {State} */
@@ -174,7 +174,7 @@ function happened(state, event) {
   const before = state.threads[event.conversation];
   const next = settled(withThread(state, event.conversation, (thread) => applyEvent(thread, event)), [event]);
   const isNew = before && !before.isFresh && event.seq === before.top + 1;
-  if (isNew && event.kind === 'alarm') return noticed(next, 'alarm', event.body.code, '', event.conversation);
+  if (isNew && event.kind === 'alarm') return noticed(next, { kind: 'alarm', code: event.body.code, sentence: '', conversation: event.conversation, retryAfter: 0 });
   return next;
 }
 
@@ -193,7 +193,7 @@ function settled(state, events) {
 
 /** A reply or a note stays in the thread until its event takes its place; other verbs end with their answer.
  * @param {Pending} item */
-const isWriting = (item) => item.verb.t === 'post' || item.verb.t === 'note';
+export const isWriting = (item) => item.verb.t === 'post' || item.verb.t === 'note';
 
 /**
  * @param {State} state
@@ -215,31 +215,29 @@ function acked(state, ack) {
  * @returns {State}
  */
 function refused(state, error) {
-  const { code, sentence, cid, conversation = '' } = error;
+  const { code, sentence, cid, conversation = '', retry_after: retryAfter = 0 } = error;
   const item = cid && state.pending.find((pending) => pending.cid === cid);
   if (item) {
-    if (PASSING.has(code)) return withPending(state, cid, (pending) => ({ ...pending, code, sentence }));
-    if (isWriting(item)) return withPending(state, cid, (pending) => ({ ...pending, state: 'failed', code, sentence }));
-    return noticed(forget(state, cid), 'error', code, sentence, item.verb.conversation);
+    if (isWriting(item)) return withPending(state, cid, (pending) => ({ ...pending, state: PASSING.has(code) ? 'waiting' : 'failed', code, sentence }));
+    return noticed(forget(state, cid), { kind: 'error', code, sentence, conversation: item.verb.conversation, retryAfter });
   }
   const thread = state.threads[conversation];
   // A tab kept from before that is not ours any more: nothing of it was ever shown here, so it just goes.
   if (code === 'not_found' && thread) return thread.view ? gone(state, conversation) : shut(state, conversation);
-  return noticed(state, 'error', code, sentence, conversation);
+  return noticed(state, { kind: 'error', code, sentence, conversation, retryAfter });
 }
 
 /**
+ * The newest last; the same thing told again takes the place of the old.
  * @param {State} state
- * @param {'alarm'|'error'} kind
- * @param {string} code
- * @param {string} sentence
- * @param {string} conversation
+ * @param {Omit<Notice, 'id'>} notice
  * @returns {State}
  */
-function noticed(state, kind, code, sentence, conversation) {
+function noticed(state, notice) {
   const id = state.lastNotice + 1;
+  const { kind, code, conversation } = notice;
   const others = state.notices.filter((old) => old.code !== code || old.conversation !== conversation || old.kind !== kind);
-  return { ...state, lastNotice: id, notices: [...others, { id, kind, code, sentence, conversation }].slice(-4) };
+  return { ...state, lastNotice: id, notices: [...others, { id, ...notice }].slice(-4) };
 }
 
 /**

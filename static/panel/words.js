@@ -1,16 +1,19 @@
 /**
- * The panel's languages, and which one to speak.
+ * Which language to speak, and fetching its words: only one is ever on its way.
  *
  * @module
  */
-import { en } from './words-en.js';
-import { fr } from './words-fr.js';
 
-/** @typedef {import('./words-en.js').Words} Words */
+/** @typedef {import('./words.en.js').Words} Words */
 /** @typedef {import('../shared/frames.js').Lang} Lang */
 
-/** @type {Record<Lang, Words>} */
-export const WORDS = { en, fr };
+/**
+ * @param {Lang} lang
+ * @returns {Promise<Words>}
+ */
+export async function loadWords(lang) {
+  return (lang === 'fr' ? await import('./words.fr.js') : await import('./words.en.js')).words;
+}
 
 /**
  * The first language of the browser that we have.
@@ -30,6 +33,7 @@ export function chooseLanguage(wanted) {
  * @param {Words} words
  * @param {string} code
  * @param {string} sentence
+ * @returns {string}
  */
 export function explain(words, code, sentence) {
   return /** @type {Record<string, string>} */ (words.errors)[code] || sentence || words.errors.internal;

@@ -6,9 +6,9 @@
 import { html, useEffect, useRef, useState } from '../../shared/preact.js';
 import { isMine, leads, mayWrite } from '../lists.js';
 import { meant } from '../keys.js';
-import { Choice, allowNotifications, beep, notificationsDenied, read, write } from '../notify.js';
-import { WORDS, chooseLanguage, explain } from '../words.js';
-import { callOf, useSecond } from './bits.js';
+import { Choice, allowNotifications, beep, notificationsDenied } from '../notify.js';
+import { explain } from '../words.js';
+import { callOf, span, useSecond } from './bits.js';
 import { Question } from './dialogs.js';
 import { Icon } from './icons.js';
 import { Foot, Inbox } from './inbox.js';
@@ -19,26 +19,18 @@ import { Middle } from './thread.js';
 /** @typedef {import('./bits.js').View} View */
 /** @typedef {import('./bits.js').Asked} Asked */
 
-const LANGUAGE_KEY = 'aparte.language';
 export const choices = { notify: new Choice('aparte.notify'), sound: new Choice('aparte.sound') };
 
-/** @returns {import('../words.js').Lang} */
-export function firstLanguage() {
-  const kept = read(LANGUAGE_KEY);
-  return kept === 'en' || kept === 'fr' ? kept : chooseLanguage(navigator.languages);
-}
-
-/** @param {{desk: import('../desk.js').Desk, state: import('../state.js').State, version: string, unreachable: boolean, again: () => void}} props */
-export function App({ desk, state, version, unreachable, again }) {
-  const [lang, setLang] = useState(firstLanguage);
+/**
+ * @param {{desk: import('../desk.js').Desk, state: import('../state.js').State, w: import('../words.js').Words,
+ *   lang: import('../words.js').Lang, speak: (lang: import('../words.js').Lang) => void, version: string,
+ *   unreachable: boolean, again: () => void}} props
+ */
+export function App({ desk, state, w, lang, speak, version, unreachable, again }) {
   const [asked, setAsked] = useState(/** @type {Asked|null} */ (null));
   const [, redraw] = useState(0);
-  const w = WORDS[lang];
   /** @type {View} */
   const p = { state, desk, w, lang, ask: setAsked };
-  useEffect(() => {
-    document.documentElement.lang = lang;
-  }, [lang]);
   useKeys(p, asked);
   // What was asked about may have gone meanwhile.
   const isMoot = asked !== null && asked.kind !== 'help' && !state.inbox[asked.conversation];
@@ -48,7 +40,7 @@ export function App({ desk, state, version, unreachable, again }) {
 
   const other = lang === 'en' ? 'fr' : 'en';
   const languages = html`<button type="button" class="icon-button text" lang=${other} title=${w.other}
-    onClick=${() => { setLang(other); write(LANGUAGE_KEY, other); }}>${other.toUpperCase()}<span class="unseen"> ${w.other}</span></button>`;
+    onClick=${() => speak(other)}>${other.toUpperCase()}<span class="unseen"> ${w.other}</span></button>`;
 
   if (state.phase === 'starting') {
     return html`<main class="login"><div class="empty">${unreachable
@@ -95,9 +87,9 @@ function Banner({ p: { state, w } }) {
 /** @param {{p: View}} props */
 function Notices({ p }) {
   const { state, desk, w } = p;
-  return html`<div class="notices" role="alert">${state.notices.map(({ id, kind, code, sentence, conversation }) => {
+  return html`<div class="notices" role="alert">${state.notices.map(({ id, kind, code, sentence, conversation, retryAfter }) => {
     const entry = state.inbox[conversation];
-    const said = kind === 'alarm' ? /** @type {Record<string, string>} */ (w.alarms)[code] ?? code : explain(w, code, sentence);
+    const said = kind === 'alarm' ? /** @type {Record<string, string>} */ (w.alarms)[code] ?? code : [explain(w, code, sentence), retryAfter > 0 ? w.goOnIn(span(retryAfter)) : ''].join(' ');
     return html`<div class="notice" key=${id} data-kind=${kind}>
       <${Icon} name="alarm" />
       <p>${kind === 'alarm' && html`<strong>${w.alarm}${entry ? ` · ${callOf(w, entry)}` : ''}</strong><br />`}${said}</p>
@@ -166,7 +158,7 @@ function obey(p, meaning, target, isInField) {
       p.ask({ kind: meaning, conversation });
       return true;
     case 'check':
-      if (may !== 'reply') return false;
+      if (may !== 'reply' && may !== 'lead') return false;
       p.ask({ kind: 'check', conversation });
       return true;
     case 'help':

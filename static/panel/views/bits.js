@@ -12,7 +12,7 @@ import { Icon } from './icons.js';
 /** @typedef {import('../words.js').Words} Words */
 /** @typedef {import('../../shared/frames.js').Lang} Lang */
 /** @typedef {{kind: 'check'|'transfer'|'close'|'help', conversation: string}
- *   | {kind: 'override', conversation: string, held: string, topic: string}
+ *   | {kind: 'override', conversation: string, held: string}
  *   | {kind: 'change', conversation: string, option: import('../../shared/frames.js').Option}} Asked */
 /**
  * What every view is given: the state, the desk to act on, the words, and a way to ask something in a dialog.

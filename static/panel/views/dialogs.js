@@ -5,7 +5,7 @@
  */
 import { html, useEffect, useRef, useState } from '../../shared/preact.js';
 import { price } from '../../shared/time.js';
-import { leads, receivers } from '../lists.js';
+import { receivers } from '../lists.js';
 import { Choices, Dialog, callOf } from './bits.js';
 import { when } from './person.js';
 
@@ -103,11 +103,10 @@ function CloseIt({ p, asked, onClose }) {
 
 /** @param {Props<'override'>} props */
 function Override({ p, asked, onClose }) {
-  const { state, desk, w } = p;
-  const { conversation, held, topic } = asked;
+  const { desk, w } = p;
+  const { conversation, held } = asked;
   const [reason, setReason] = useState('');
-  const isMoney = topic === 'payment';
-  const isReady = reason.trim().length >= 3 && (!isMoney || leads(state));
+  const isReady = reason.trim().length >= 3;
   const send = () => desk.ask({ t: 'override', conversation, held, reason: reason.trim() });
   return html`<${Dialog} title=${w.overrideTitle} w=${w} onClose=${onClose}>
     <form onSubmit=${answered(send, onClose)}>

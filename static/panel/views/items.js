@@ -6,7 +6,7 @@
 import { html } from '../../shared/preact.js';
 import { Prose } from '../../shared/prose.js';
 import { clock, dayName, dayOf, price } from '../../shared/time.js';
-import { isBusy, isMine, leads } from '../lists.js';
+import { isBusy, isMine, leads, mayOverride } from '../lists.js';
 import { fates } from '../thread.js';
 import { explain } from '../words.js';
 import { callOf } from './bits.js';
@@ -141,7 +141,7 @@ function Held({ p, event, fate }) {
   const goesByItself = code === 'needs_check' || code === 'other_record';
   const mayAct = isMine(state, state.inbox[conversation]) || leads(state);
   const isTakingBack = isBusy(state, conversation, 'drop_held');
-  const mayOverride = !isMoney || leads(state);
+  const isFree = mayOverride(state, event.body);
   const drop = (/** @type {(() => void)|undefined} */ then) => desk.ask({ t: 'drop_held', conversation, held }, then);
   return html`<article class="held" aria-label=${w.held}>
     <p class="who"><${Icon} name="hand" /> <strong>${w.held}</strong> · ${whoOf(p, event)} · <time>${clock(event.at, p.lang)}</time></p>
@@ -151,10 +151,10 @@ function Held({ p, event, fate }) {
       ${goesByItself && html`<button type="button" class="button small primary" onClick=${() => p.ask({ kind: 'check', conversation })}>${w.askCheck}</button>`}
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(() => takeBack(p, conversation, 'reply', text))}>${w.edit}</button>
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(undefined)}>${w.drop}</button>
-      ${mayOverride && html`<button type="button" class="button small quiet" disabled=${isBusy(state, conversation, 'override')}
-        onClick=${() => p.ask({ kind: 'override', conversation, held, topic })}>${w.sendAnyway}</button>`}
+      ${isFree && html`<button type="button" class="button small quiet" disabled=${isBusy(state, conversation, 'override')}
+        onClick=${() => p.ask({ kind: 'override', conversation, held })}>${w.sendAnyway}</button>`}
     </p>`}
-    ${mayAct && !mayOverride && html`<p class="soft">${w.overrideMoney}</p>`}
+    ${mayAct && !isFree && html`<p class="soft">${w.overrideLeads}</p>`}
   </article>`;
 }
 
@@ -181,8 +181,10 @@ function sentenceOf(p, event) {
       return w.lineClosed[event.body.by];
     case 'reopened':
       return w.lineReopened;
-    case 'check':
-      return w.lineCheck[event.body.check.state];
+    case 'check': {
+      const check = /** @type {import('../state.js').Check} */ (event.body.check);
+      return /** @type {Record<string, string>} */ (w.lineCheck)[check.late ? 'late' : check.state] ?? check.state;
+    }
     case 'standing': {
       const { standing, why } = event.body;
       return standing.level >= 2 ? w.lineStandingUp(standing.reference ?? '') : w.lineStandingDown[why];

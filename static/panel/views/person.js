@@ -5,7 +5,7 @@
  */
 import { html, useEffect, useRef } from '../../shared/preact.js';
 import { clock, countdown, dayName, price } from '../../shared/time.js';
-import { isBusy, isMine, mayWrite, nameOf } from '../lists.js';
+import { isBusy, mayWrite, nameOf } from '../lists.js';
 import { standingNow } from '../thread.js';
 import { callOf, remaining, useSecond } from './bits.js';
 import { Icon } from './icons.js';
@@ -34,7 +34,7 @@ export function Person({ p }) {
 
 /** @param {View} p @param {Thread} thread */
 const mayAsk = (p, thread) =>
-  !thread.isGone && thread.view !== null && isMine(p.state, thread.view.entry) && mayWrite(p.state, thread.view.entry) === 'reply';
+  !thread.isGone && thread.view !== null && ['reply', 'lead'].includes(mayWrite(p.state, thread.view.entry));
 
 /** How sure we are. @param {{p: View, thread: Thread}} props */
 function Proof({ p, thread }) {
@@ -64,8 +64,8 @@ function Proof({ p, thread }) {
 function Check({ p, thread }) {
   useSecond();
   const { w, desk } = p;
-  const check = thread.view?.check;
-  if (!check || check.state === 'verified') return null;
+  const check = /** @type {import('../state.js').Check|null|undefined} */ (thread.view?.check);
+  if (!check || check.state === 'verified' || check.state === 'ended') return null;
   const left = (check.until ?? 0) - desk.now();
   const isLive = check.state === 'offered' || check.state === 'started';
   const state = check.state === 'started' && check.until && left <= 0 ? 'expired' : check.state;
@@ -75,6 +75,7 @@ function Check({ p, thread }) {
   return html`<section class="check" data-kind=${isLive ? '' : state === 'expired' ? 'warn' : 'bad'}>
     <h3>${w.check}</h3>
     <p>${said}</p>
+    ${check.late && isLive && html`<p class="strong">${w.checkLate}</p>`}
     ${state === 'started' && html`<dl class="facts">
       ${check.reference && html`<dt>${w.reference}</dt><dd class="mono">${check.reference}</dd>`}
       ${check.until && html`<dt>${w.checkTime}</dt><dd class="mono">${countdown(left)}</dd>`}

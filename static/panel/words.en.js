@@ -4,7 +4,7 @@
  * @module
  */
 
-export const en = {
+export const words = {
   tag: 'en-GB',
   title: 'Aparté',
 
@@ -31,11 +31,9 @@ export const en = {
   all: 'All',
   person: 'Person',
   conversation: 'Conversation',
-  back: 'Back',
   close: 'Close',
   cancel: 'Cancel',
   dismiss: 'Dismiss',
-  language: 'Language',
   other: 'Français',
   notify: 'Desktop notifications',
   notifyOn: 'Desktop notifications are on',
@@ -56,7 +54,6 @@ export const en = {
   visitor: (/** @type {number} */ n) => `Visitor ${n}`,
   quoted: (/** @type {string} */ name) => `“${name}”`,
   desk: 'Desk',
-  you: 'You',
   waitedFor: (/** @type {string} */ time) => `waiting for ${time}`,
   long: 'long wait',
   tooLong: 'too long',
@@ -116,7 +113,6 @@ export const en = {
   sendAnyway: 'Send anyway…',
   overrideTitle: 'Send without a check?',
   overrideLead: 'Your name, the reason and the time are recorded.',
-  overrideMoney: 'A message about money can be let through by a supervisor only.',
   reason: 'Reason',
   reasonHint: 'Three characters or more',
 
@@ -133,6 +129,8 @@ export const en = {
     expired: 'The code has expired',
     killed: 'Check ended: “this is not me” was pressed',
     verified: 'Check passed',
+    ended: 'Check ended',
+    late: 'The code is late; it is tried again by itself',
   },
   lineStandingUp: (/** @type {string} */ reference) => `Proven for booking ${reference}`,
   lineStandingDown: {
@@ -150,7 +148,9 @@ export const en = {
     many_sends: 'Many codes were asked for this booking. Be careful.',
     tries_used: 'All tries at the code are used. It may be somebody else.',
     unreadable: 'A stored value cannot be authenticated. Tell your administrator.',
-    mail_failed: 'The code could not be sent by e-mail. Offer the telephone or the desk.',
+    mail_refused: 'The letter cannot be delivered. Offer the telephone or the desk.',
+    records_down: 'The booking system does not answer. It is tried again by itself.',
+    mail_down: 'The mail server does not answer. The code is sent when it can.',
   },
   alarm: 'Alarm',
 
@@ -162,6 +162,9 @@ export const en = {
   check: 'Check',
   sendIt: 'Send anyway',
   show: 'Open',
+  goOnIn: (/** @type {string} */ time) => `You can go on in ${time}.`,
+  overrideLeads: 'Only a supervisor can let this one through.',
+  checkLate: 'The letter is late; it is tried again by itself.',
   reply: 'Reply',
   write: 'Write a reply…',
   writeNote: 'Write a note for your colleagues…',
@@ -234,7 +237,6 @@ export const en = {
   since: 'Since',
   site: 'Site',
   answeredBy: 'Answered by',
-  none: '–',
 
   // help
   help: {
@@ -266,6 +268,8 @@ export const en = {
     needs_check: 'The customer must be proven first. Ask for a check.',
     other_record: 'The customer is proven for another booking. Ask for a check for this one.',
     too_many: 'That was too many in a short time. Wait a moment.',
+    checks_paused: 'Codes are paused for some minutes. Offer the telephone or the desk.',
+    mail_refused: 'The letter cannot be delivered. Offer the telephone or the desk.',
     unavailable: 'This does not work now. Nothing was lost.',
     store_down: 'Messages cannot be stored now. Yours is kept and sent again by itself.',
     records_down: 'The booking system does not answer. Try again in a moment.',
@@ -275,4 +279,4 @@ export const en = {
   },
 };
 
-/** @typedef {typeof en} Words */
+/** @typedef {typeof words} Words */

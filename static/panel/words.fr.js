@@ -4,8 +4,8 @@
  * @module
  */
 
-/** @type {import('./words-en.js').Words} */
-export const fr = {
+/** @type {import('./words.en.js').Words} */
+export const words = {
   tag: 'fr-FR',
   title: 'Aparté',
   loginTitle: 'Connexion au bureau',
@@ -28,11 +28,9 @@ export const fr = {
   all: 'Toutes',
   person: 'Personne',
   conversation: 'Conversation',
-  back: 'Retour',
   close: 'Fermer',
   cancel: 'Annuler',
   dismiss: 'Masquer',
-  language: 'Langue',
   other: 'English',
   notify: 'Notifications du bureau',
   notifyOn: 'Notifications activées',
@@ -51,7 +49,6 @@ export const fr = {
   visitor: (n) => `Visiteur ${n}`,
   quoted: (name) => `« ${name} »`,
   desk: 'Bureau',
-  you: 'Vous',
   waitedFor: (time) => `attend depuis ${time}`,
   long: 'longue attente',
   tooLong: 'trop long',
@@ -107,7 +104,6 @@ export const fr = {
   sendAnyway: 'Envoyer quand même…',
   overrideTitle: 'Envoyer sans vérification ?',
   overrideLead: 'Votre nom, le motif et l’heure sont consignés.',
-  overrideMoney: 'Seul un superviseur peut laisser partir un message qui parle d’argent.',
   reason: 'Motif',
   reasonHint: 'Trois caractères au moins',
   lineAssigned: (name) => `${name} a pris la conversation`,
@@ -122,6 +118,8 @@ export const fr = {
     expired: 'Le code a expiré',
     killed: 'Vérification arrêtée : « ce n’est pas moi »',
     verified: 'Vérification réussie',
+    ended: 'Vérification terminée',
+    late: 'Le code a du retard ; un nouvel essai se fait tout seul',
   },
   lineStandingUp: (reference) => `Prouvé pour la réservation ${reference}`,
   lineStandingDown: {
@@ -139,7 +137,9 @@ export const fr = {
     many_sends: 'Beaucoup de codes ont été demandés pour cette réservation. Prudence.',
     tries_used: 'Tous les essais sont épuisés. Ce peut être quelqu’un d’autre.',
     unreadable: 'Une valeur enregistrée ne peut pas être authentifiée. Prévenez votre administrateur.',
-    mail_failed: 'Le code n’a pas pu être envoyé. Proposez le téléphone ou le comptoir.',
+    mail_refused: 'La lettre ne peut pas être remise. Proposez le téléphone ou le comptoir.',
+    records_down: 'Le système de réservation ne répond pas. Un nouvel essai se fait tout seul.',
+    mail_down: 'Le serveur de courrier ne répond pas. Le code partira dès que possible.',
   },
   alarm: 'Alarme',
   putAway: 'Ranger',
@@ -149,6 +149,9 @@ export const fr = {
   check: 'Vérification',
   sendIt: 'Envoyer quand même',
   show: 'Ouvrir',
+  goOnIn: (time) => `Vous pourrez continuer dans ${time}.`,
+  overrideLeads: 'Seul un superviseur peut laisser partir celui-ci.',
+  checkLate: 'La lettre a du retard ; un nouvel essai se fait tout seul.',
   reply: 'Réponse',
   write: 'Écrivez une réponse…',
   writeNote: 'Écrivez une note pour vos collègues…',
@@ -217,7 +220,6 @@ export const fr = {
   since: 'Depuis',
   site: 'Site',
   answeredBy: 'Répond',
-  none: '–',
   help: {
     move: 'Conversation suivante, précédente',
     open: 'L’ouvrir',
@@ -247,6 +249,8 @@ export const fr = {
     needs_check: 'Le client doit d’abord être prouvé. Demandez une vérification.',
     other_record: 'Le client est prouvé pour une autre réservation. Demandez une vérification pour celle-ci.',
     too_many: 'C’était trop en peu de temps. Attendez un instant.',
+    checks_paused: 'Les codes sont suspendus quelques minutes. Proposez le téléphone ou le comptoir.',
+    mail_refused: 'La lettre ne peut pas être remise. Proposez le téléphone ou le comptoir.',
     unavailable: 'Ceci ne fonctionne pas pour le moment. Rien n’est perdu.',
     store_down: 'L’enregistrement est impossible pour le moment. Votre message est gardé et repartira de lui-même.',
     records_down: 'Le système de réservation ne répond pas. Réessayez dans un instant.',

@@ -1,0 +1,151 @@
+/** What the panel's views read out of the state, the keys, the words and what a notification may say. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { meant } from '../../static/panel/keys.js';
+import { counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from '../../static/panel/lists.js';
+import { reason } from '../../static/panel/notify.js';
+import { INITIAL } from '../../static/panel/reducer.js';
+import { fates, hasOlder, standingNow, topVisible } from '../../static/panel/thread.js';
+import { browserOf, when } from '../../static/panel/views/person.js';
+import { chooseLanguage, explain, loadWords } from '../../static/panel/words.js';
+
+const NOW = 1_000_000;
+const WORDS = { en: await loadWords('en'), fr: await loadWords('fr') };
+const entry = (id, more = {}) => ({ id, site: 's', number: 1, state: 'waiting', top: 1, since: NOW, updated: NOW, ...more });
+const stateOf = (entries, role = 'agent') => ({
+  ...INITIAL, phase: 'signed_in', isInboxKnown: true, me: { id: 'me', name: 'Me', role },
+  inbox: Object.fromEntries(entries.map((one) => [one.id, one])),
+});
+const mine = (id, more = {}) => entry(id, { state: 'assigned', agent: 'me', ...more });
+
+test('it puts who waits longest first and the answered after', () => {
+  const state = stateOf([
+    mine('answered', { snippet_from: 'agent', updated: NOW + 9 }),
+    mine('late', { snippet_from: 'visitor', updated: NOW - 5 }),
+    mine('longest', { snippet_from: 'visitor', updated: NOW - 50 }),
+    entry('queued', { since: NOW - 500 }),
+    mine('theirs', { agent: 'you' }),
+  ]);
+  assert.deepEqual(lines(state, 'mine').map((line) => line.id), ['longest', 'late', 'answered']);
+  assert.deepEqual(lines(state, 'queue').map((line) => line.id), ['queued']);
+  assert.equal(lines(state, 'all').length, 4);
+});
+
+test('it counts people, not messages', () => {
+  const state = stateOf([entry('a'), entry('b'), mine('c', { unread: 7 }), mine('d')]);
+  assert.deepEqual(counts(state), { queue: 2, mine: 2, all: 2, unread: 3 });
+});
+
+test('it turns amber and red at the targets', () => {
+  assert.deepEqual([119, 120, 299, 300].map(urgency), ['', 'amber', 'amber', 'red']);
+  assert.equal(waited(entry('a', { since: NOW - 42 }), NOW), 42);
+  assert.equal(waited(mine('a', { snippet_from: 'agent' }), NOW), null);
+});
+
+test('it says where an agent may write', () => {
+  const state = stateOf([]);
+  assert.equal(mayWrite(state, mine('a')), 'reply');
+  assert.equal(mayWrite(state, mine('a', { agent: 'you' })), 'note');
+  assert.equal(mayWrite(state, entry('a')), 'claim');
+  assert.equal(mayWrite(state, mine('a', { frozen: true })), 'frozen');
+  assert.equal(mayWrite(state, mine('a', { state: 'closed' })), 'closed');
+});
+
+test('it lets a supervisor write in a colleague’s place and let go what is about money', () => {
+  const [agent, lead] = [stateOf([]), stateOf([], 'supervisor')];
+  assert.equal(mayWrite(lead, mine('a', { agent: 'you' })), 'lead');
+  const held = (code, topic) => [mayOverride(agent, { code, topic }), mayOverride(lead, { code, topic })];
+  assert.deepEqual(held('needs_check', 'booking'), [true, true]);
+  assert.deepEqual(held('needs_check', 'payment'), [false, true]);
+  assert.deepEqual(held('other_record', 'booking'), [false, true]);
+  assert.deepEqual(held('foreign_link', 'general'), [false, true]);
+});
+
+test('it offers colleagues at the desk first and never the holder', () => {
+  const agents = [
+    { id: 'z', name: 'Zoe', role: 'agent', online: true }, { id: 'a', name: 'Ann', role: 'agent' },
+    { id: 'b', name: 'Bob', role: 'agent', online: true }, { id: 'me', name: 'Me', role: 'agent', online: true },
+  ];
+  assert.deepEqual(receivers({ ...stateOf([]), agents }, 'me').map((agent) => agent.id), ['b', 'z', 'a']);
+});
+
+test('it believes a proof not a second longer than it counts', () => {
+  const view = { entry: entry('a'), standing: { level: 2, until: NOW } };
+  assert.equal(standingNow(view, NOW - 1)?.level, 2);
+  assert.equal(standingNow(view, NOW), null);
+  assert.equal(standingNow({ entry: entry('a'), standing: { level: 0, until: NOW + 9 } }, NOW), null);
+});
+
+test('it knows what became of held messages and what lies above', () => {
+  const events = [
+    { seq: 4, kind: 'held', body: { held: 'h1' } }, { seq: 5, kind: 'held', body: { held: 'h2' } },
+    { seq: 6, vseq: 2, kind: 'message', body: { text: '', held: 'h1' } }, { seq: 7, kind: 'dropped', body: { held: 'h2' } },
+  ];
+  assert.deepEqual([...fates(events)], [['h1', 'sent'], ['h2', 'dropped']]);
+  assert.equal(topVisible({ events }), 2);
+  assert.equal(hasOlder({ events }), true);
+  assert.equal(hasOlder({ events: [{ seq: 1 }] }), false);
+});
+
+test('it tells of a new visitor, an answer and an alarm, and of nothing at the first snapshot', () => {
+  const before = stateOf([mine('a')]);
+  assert.equal(reason(before, stateOf([mine('a'), entry('b')])), 'waits');
+  assert.equal(reason(before, stateOf([mine('a', { unread: 1 })])), 'answer');
+  assert.equal(reason(before, stateOf([mine('a', { agent: 'you', unread: 1 })])), null);
+  assert.equal(reason({ ...before, isInboxKnown: false }, stateOf([entry('b')])), null);
+  const alarmed = { ...before, lastNotice: 1, notices: [{ id: 1, kind: 'alarm', code: 'not_me', sentence: '', conversation: 'a' }] };
+  assert.equal(reason(before, alarmed), 'alarm');
+});
+
+test('it takes single letters only outside of fields and without modifiers', () => {
+  assert.equal(meant({ key: 'j' }, false), 'next');
+  assert.equal(meant({ key: '?' }, false), 'help');
+  assert.equal(meant({ key: 'j' }, true), null);
+  assert.equal(meant({ key: 'Escape' }, true), 'leave');
+  assert.equal(meant({ key: 'c', ctrlKey: true }, false), null);
+  assert.equal(meant({ key: 'e', isComposing: true }, false), null);
+});
+
+/** Every path to a text in an object of words. */
+const paths = (value, at = '') =>
+  value !== null && typeof value === 'object' ? Object.keys(value).flatMap((key) => paths(value[key], `${at}.${key}`)) : [`${at}:${typeof value}`];
+
+test('it says everything in both languages, and nothing empty', () => {
+  assert.deepEqual(paths(WORDS.fr).sort(), paths(WORDS.en).sort());
+  const empty = (value) => (typeof value === 'string' ? value.trim() === '' : typeof value === 'object' && Object.values(value).some(empty));
+  assert.equal(empty(WORDS.fr) || empty(WORDS.en), false);
+});
+
+test('it uses every word that it has, and has every word that it uses', () => {
+  const folder = new URL('../../static/panel/', import.meta.url);
+  const names = ['main.js', ...['app', 'bits', 'composer', 'dialogs', 'inbox', 'items', 'login', 'person', 'thread'].map((name) => `views/${name}.js`)];
+  const code = names.map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
+  const used = new Set([...code.matchAll(/\b(?:w|words)\.([a-zA-Z]+)/g)].map((match) => match[1]));
+  for (const dynamic of ['queue', 'mine', 'all', 'help', 'delivered', 'read']) used.add(dynamic); // read by a name, or taken apart
+  assert.deepEqual(Object.keys(WORDS.en).filter((key) => !used.has(key)), []);
+  assert.deepEqual([...used].filter((key) => !(key in WORDS.en)), []);
+});
+
+test('it chooses the first language that it speaks', () => {
+  assert.equal(chooseLanguage(['de-DE', 'fr-CA', 'en']), 'fr');
+  assert.equal(chooseLanguage(['nl']), 'en');
+});
+
+test('it explains a known error in its words and an unknown one in the words of the server', () => {
+  assert.equal(explain(WORDS.fr, 'frozen', 'x'), WORDS.fr.errors.frozen);
+  assert.equal(explain(WORDS.fr, 'new_code', 'The sentence.'), 'The sentence.');
+});
+
+test('it reads a departure as it is written, wherever the agent sits', () => {
+  assert.equal(when('2026-03-17T14:05+01:00', 'en'), 'Tue 17 Mar, 14:05');
+  assert.match(when('2026-03-17T14:05', 'fr'), /17 mars.*14:05/);
+  assert.equal(when('soon', 'en'), 'soon');
+});
+
+test('it names a browser in two words', () => {
+  assert.equal(browserOf('Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'), 'Firefox 128, Linux');
+  assert.equal(browserOf('Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0'), 'Edge 126, Windows');
+  assert.equal(browserOf('Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Version/17.4 Mobile/15E148 Safari/604.1'), 'Safari 17, iPhone');
+  assert.equal(browserOf('curl'), 'curl');
+});
