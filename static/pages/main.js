@@ -1,0 +1,70 @@
+/**
+ * The page behind "this is not me" in a letter: says what a press does, and does it on a press alone.
+ *
+ * What names the check is in the address's fragment, which browsers send to nobody.
+ *
+ * @module
+ */
+
+const WORDS = {
+  en: {
+    title: 'This is not me',
+    text: 'A private chat asked for a code for something that is kept under your e-mail address. If you did not ask for it, stop it here: the code becomes worthless and the conversation is frozen at once. Our colleagues are told.',
+    press: 'Stop it: this is not me',
+    busy: 'One moment…',
+    done: 'Stopped. The code is worthless now and the conversation is frozen. You need do nothing else, and nobody from us will ask you for a code.',
+    failed: 'This link is not complete or names a check that is no longer kept. Open it again from the letter.',
+    offline: 'The chat server was not reached. Try again in a moment.',
+  },
+  fr: {
+    title: 'Ce n’est pas moi',
+    text: 'Une conversation privée a demandé un code pour un dossier enregistré sous votre adresse e-mail. Si vous n’en êtes pas à l’origine, arrêtez-la ici : le code perd toute valeur et la conversation est aussitôt gelée. Nos collègues sont prévenus.',
+    press: 'Arrêter : ce n’est pas moi',
+    busy: 'Un instant…',
+    done: 'C’est arrêté. Le code n’a plus aucune valeur et la conversation est gelée. Vous n’avez rien d’autre à faire, et personne chez nous ne vous demandera de code.',
+    failed: 'Ce lien est incomplet ou désigne une vérification qui n’est plus conservée. Ouvrez-le de nouveau depuis la lettre.',
+    offline: 'Le serveur n’a pas répondu. Réessayez dans un instant.',
+  },
+};
+
+const words = WORDS[document.documentElement.lang === 'fr' ? 'fr' : 'en'];
+
+/**
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {string} text
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+function element(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
+
+const main = document.createElement('main');
+const says = element('p', '');
+says.setAttribute('role', 'status');
+const button = element('button', words.press);
+button.type = 'button';
+main.append(element('h1', words.title), element('p', words.text), button, says);
+document.title = words.title;
+document.getElementById('app')?.replaceWith(main);
+
+button.addEventListener('click', async () => {
+  button.disabled = true;
+  says.textContent = words.busy;
+  let sentence = words.offline;
+  try {
+    const answer = await fetch('/api/not-me', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token: location.hash.slice(1) }),
+    });
+    sentence = answer.ok ? words.done : answer.status === 404 || answer.status === 400 ? words.failed : words.offline;
+    if (answer.ok) button.remove();
+  } catch {
+    sentence = words.offline; // no answer at all: the person may press again
+  }
+  button.disabled = false;
+  says.textContent = sentence;
+});
