@@ -33,8 +33,5 @@ export function fromHost(event, parent, origin) {
  * @returns {string} scheme, host and path of a web page; "" for anything else
  */
 export function plainAddress(address) {
-  const text = String(address ?? '');
-  if (!/^https?:/.test(text) || !URL.canParse(text)) return '';
-  const url = new URL(text);
-  return (url.origin + url.pathname).slice(0, 2000);
+  return /^https?:\/\/[^?#]+/.exec(String(address ?? ''))?.[0].slice(0, 2000) ?? '';
 }

@@ -47,7 +47,7 @@ export function pieces(text) {
   let from = 0;
   for (const match of clean.matchAll(LINK)) {
     const link = withoutTail(match[0]);
-    if (!ASCII_HOST.test(link) || !URL.canParse(link)) continue;
+    if (!ASCII_HOST.test(link)) continue;
     if (match.index > from) found.push({ text: clean.slice(from, match.index) });
     found.push({ text: link, href: link });
     from = match.index + link.length;

@@ -5,9 +5,9 @@
  *
  * @module
  */
-import { html, useEffect, useState } from '../../static/shared/preact.js';
+import { html, useEffect, useRef, useState } from '../../static/shared/preact.js';
 import { countdown } from '../../static/shared/time.js';
-import { Call } from './composer.js';
+import { Call } from './controls.js';
 import { Icon } from './icons.js';
 
 /** @typedef {import('./view.js').Props} Props */
@@ -54,8 +54,14 @@ function Code(props) {
   const left = useTimeLeft((check.until ?? 0) - state.skew);
   const deed = state.asking?.deed;
   const tries = check.tries_left ?? 0;
+  const field = useRef(/** @type {HTMLInputElement|null} */ (null));
   useEffect(() => {
-    if (state.checkNote === 'wrong') setCode('');
+    if (document.activeElement === document.body) field.current?.focus(); // the form before this one had it
+  }, []);
+  useEffect(() => {
+    if (state.checkNote !== 'wrong') return;
+    setCode('');
+    field.current?.focus();
   }, [tries, state.checkNote]);
   /** @param {SubmitEvent} event */
   const onSubmit = (event) => {
@@ -73,7 +79,7 @@ function Code(props) {
     <h2><${Icon} name="shield" />${words.check.title}</h2>
     <p>${words.check.sent}</p>
     <label>${words.check.code}
-      <input class="code" value=${code} inputmode="numeric" autocomplete="one-time-code" spellcheck=${false} onInput=${onInput}
+      <input class="code" ref=${field} value=${code} inputmode="numeric" autocomplete="one-time-code" spellcheck=${false} onInput=${onInput}
         aria-invalid=${state.checkNote === 'wrong' ? 'true' : undefined} aria-describedby="tries" /></label>
     <p id="tries" class="facts"><span role="timer">${words.check.time(countdown(left))}</span><span>${words.check.tries(tries)}</span></p>
     <div role="alert">${state.checkNote === 'wrong' && html`<p class="bad"><${Icon} name="warn" />${words.check.wrong} ${words.check.tries(tries)}.</p>`}</div>

@@ -4,6 +4,7 @@
  * @module
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static/shared/preact.js';
+import { Call } from './controls.js';
 import { Icon } from './icons.js';
 
 /** Code points in one message; the server holds to the same. */
@@ -39,6 +40,10 @@ export function Composer({ state, talk, words, isOpen, phone, draft, setDraft })
   useEffect(() => {
     if (isOpen) box.current?.focus();
   }, [isOpen]);
+  useEffect(() => {
+    // The check's card has gone, and with it the focus that stood in it.
+    if (isOpen && document.activeElement === document.body) box.current?.focus();
+  }, [view?.check?.state]);
   useLayoutEffect(() => {
     const field = box.current;
     if (!field || CSS.supports('field-sizing', 'content')) return;
@@ -65,7 +70,7 @@ export function Composer({ state, talk, words, isOpen, phone, draft, setDraft })
   };
   const take = () => {
     let rest = draft;
-    for (const { start, end } of secrets.toReversed()) rest = rest.slice(0, start) + '…' + rest.slice(end);
+    for (const { start, end } of [...secrets].reverse()) rest = rest.slice(0, start) + '…' + rest.slice(end);
     setDraft(rest);
     setStop('');
     box.current?.focus();
@@ -116,11 +121,6 @@ function OnHold({ words, phone }) {
     <p>${words.frozen.text}</p>
     <${Call} words=${words} phone=${phone} />
   </section>`;
-}
-
-/** The way by telephone. @param {{words: import('./view.js').Words, phone: string}} props */
-export function Call({ words, phone }) {
-  return phone && html`<a class="call" href=${'tel:' + phone.replace(/[^+\d]/g, '')}><${Icon} name="phone" />${words.call(phone)}</a>`;
 }
 
 /**

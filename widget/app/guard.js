@@ -97,6 +97,7 @@ function fold(character) {
   const ideograph = character === '零' ? 0 : IDEOGRAPHS.indexOf(character);
   if (ideograph >= 0) return String(ideograph);
   const folded = character.normalize('NFKD');
+  if (folded.includes('\u2044')) return ' '; // a fraction: two numbers, and nobody's way to write one
   if (folded !== character) return [...folded].map((part) => (part < '\x80' ? part : fold(part))).join('');
   if (!/\p{Nd}/u.test(character)) return character;
   // Decimal digits stand in tens, zero first; two tens may stand side by side.
@@ -170,6 +171,8 @@ function chains(plain, joint) {
 function cardsIn(plain, { spans, gaps }, embossedOnly) {
   const digits = spans.map(([start, end]) => plain.slice(start, end)).join('');
   if (digits.length < 13) return [];
+  // A parcel number of the American post, as its labels group it.
+  if (/^9[1-5]/.test(digits) && String(spans.map(([start, end]) => end - start)) === '4,4,4,4,4,2') return [];
   const offsets = [0];
   for (const [start, end] of spans) offsets.push(/** @type {number} */ (offsets.at(-1)) + end - start);
   const groupAt = new Map(offsets.map((offset, number) => [offset, number]));
@@ -241,7 +244,7 @@ function findAccounts(plain) {
     begin.lastIndex = first + 2; // the next may begin inside a false start
     const length = LENGTHS.get(match[0].slice(0, 2)) ?? 0;
     const after = first + length;
-    if (!length || after > compact.length || /[0-9]/.test(plain[spots[first] - 1] ?? '')) continue;
+    if (!length || after > compact.length) continue;
     const number = compact.slice(first, after);
     if (number.replace(/[a-z]/g, '').length < 10 || remainder(number.slice(4) + number.slice(0, 4)) !== 1) continue;
     const [start, end] = [spots[first], spots[after - 1] + 1];
@@ -271,7 +274,7 @@ const NAMES =
   '|crypto(?:gramme)?(?: visuel)?|codes? (?:de )?(?:securite|verification|validation)|code (?:au dos|de la carte)' +
   '|(?:[34]|three|four)[ -](?:last |final )?(?:digits?|numbers?|figures?) (?:code )?(?:on|at|from) (?:the |its )?(?:back|reverse|front)' +
   '|(?:[34]|trois|quatre)(?: derniers?)?(?: petits?)? chiffres (?:qui sont |situes? |inscrits? )?(?:au dos|au verso|derriere|de derriere)';
-const NAME = new RegExp(`(?<![a-z0-9])(?:${NAMES})(?![a-z])`, 'g');
+const NAME = new RegExp(`(?<![a-z])(?:${NAMES})(?![a-z])`, 'g');
 const WHOLE_NAME = new RegExp(`^(?:${NAMES})$`);
 /** @param {string} words */
 const setOf = (words) => new Set(words.split(' '));
@@ -300,7 +303,7 @@ function findCodes(plain, cards) {
   /** @type {(Spot|null)[]} */
   const spots = cards.map(([, end, length]) => codeBehind(plain, end, BEHIND_CARD, [length]));
   for (const name of plain.matchAll(NAME)) {
-    spots.push(codeBehind(plain, name.index + name[0].length, BETWEEN, [3, 4]) ?? codeInFront(plain, name.index));
+    spots.push(codeInFront(plain, name.index), codeBehind(plain, name.index + name[0].length, BETWEEN, [3, 4]));
   }
   /** @type {Spot[]} */
   const apart = [];

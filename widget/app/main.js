@@ -89,7 +89,7 @@ addEventListener('message', (event) => {
   onEnd(isAtEnd);
 });
 addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && isOpen && !event.defaultPrevented && !document.querySelector('dialog[open]')) tellHost({ aparte: 'close' });
+  if (event.key === 'Escape' && !event.isComposing && isOpen && !event.defaultPrevented && !document.querySelector('dialog[open]')) tellHost({ aparte: 'close' });
 });
 addEventListener('storage', (event) => talk.stored(event.key));
 document.addEventListener('visibilitychange', () => onEnd(isAtEnd));

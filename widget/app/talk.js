@@ -176,7 +176,10 @@ export class Talk {
       clearTimeout(this.quiet);
       this.quiet = setTimeout(() => this.dispatch({ type: 'quiet' }), QUIET_MS);
     }
-    if (frame.t === 'welcome' && this.deed) this.isDeedDue = true;
+    if (frame.t === 'welcome') {
+      this.marked = ''; // a mark may have gone down with the line
+      this.isDeedDue = this.deed !== null;
+    }
     if (this.isDeedDue && this.deed && isCaughtUp(this.state)) {
       this.isDeedDue = false;
       this.link.send(this.deed);

@@ -7,8 +7,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static
 import { Prose } from '../../static/shared/prose.js';
 import { clock, dayName, dayOf, price } from '../../static/shared/time.js';
 import { Check } from './card.js';
+import { Language } from './controls.js';
 import { Icon } from './icons.js';
-import { Language } from './view.js';
 
 /** @typedef {import('./reducer.js').Event} Event */
 /** @typedef {import('./reducer.js').Entry} Entry */
@@ -28,6 +28,9 @@ export function Thread(props) {
   const [isAway, setAway] = useState(false);
   const now = Date.now() / 1000 + state.skew;
   const first = state.events[0]?.seq ?? 0;
+  const shown = state.events.filter((event) => isShown(event, words));
+  // What comes in above is old: it is not read aloud.
+  const isQuiet = state.isFetching || first < held.current.first;
 
   const toEnd = () => log.current && (log.current.scrollTop = log.current.scrollHeight);
   const look = () => {
@@ -62,7 +65,7 @@ export function Thread(props) {
   const isEmpty = !state.view && state.entries.length === 0;
   const hasNew = isAway && (state.last ?? 0) > state.read;
   return html`<div class="thread">
-    <div class="log" ref=${log} role="log" aria-label=${words.log} aria-live=${state.isFetching ? 'off' : 'polite'} tabindex="0" onScroll=${look}>
+    <div class="log" ref=${log} role="log" aria-label=${words.log} aria-live=${isQuiet ? 'off' : 'polite'} tabindex="0" onScroll=${look}>
       ${isEmpty && html`<div class="welcome">
         <span class="seal"><${Icon} name="lock" /></span>
         <h2>${words.hello}</h2>
@@ -72,7 +75,7 @@ export function Thread(props) {
       </div>`}
       ${!isLasting && html`<p class="line">${words.noStorage}</p>`}
       ${state.hasOlder && html`<button class="link older" disabled=${state.isFetching} onClick=${() => talk.older()}>${state.isFetching ? words.fetching : words.earlier}</button>`}
-      ${state.events.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, lang, now }} before=${state.events[at - 1]} after=${state.events[at + 1]} view=${state.view} />`)}
+      ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, lang, now }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} />`)}
       ${state.entries.map((entry) => html`<${Waiting} key=${entry.cid} ...${props} entry=${entry} />`)}
       <${Check} ...${props} />
       ${state.isTyping && html`<p class="typing"><span class="unseen">${words.typing}</span><i /><i /><i /></p>`}
@@ -90,7 +93,7 @@ function Item({ event, before, after, words, lang, now, view }) {
   const day = isNewDay && html`<h2 class="day">${dayName(event.at, lang, now)}</h2>`;
   if (event.kind !== 'message') {
     const line = event.kind === 'act' ? html`<${Act} event=${event} words=${words} lang=${lang} />` : happened(event, words);
-    return line && html`${day}${line}`;
+    return html`${day}${line}`;
   }
   const { sender, body, seq, at } = event;
   const isMine = sender.kind === 'visitor';
@@ -133,10 +136,15 @@ function Waiting({ entry, words, talk, onEdit }) {
   </article>`;
 }
 
+/** @param {Event} event @param {Words} words */
+function isShown(event, words) {
+  return event.kind === 'message' || (event.kind === 'act' ? event.body.state === 'done' : lineOf(event, words) !== '');
+}
+
 /** One line for what happened. @param {Event} event @param {Words} words */
 function happened(event, words) {
-  const text = lineOf(event, words);
-  return text && html`<p class=${event.kind === 'standing' && event.body.why === 'code' ? 'line good' : 'line'}>${event.kind === 'standing' && html`<${Icon} name="shield" />`}${text}</p>`;
+  const isStanding = event.kind === 'standing';
+  return html`<p class=${isStanding && event.body.why === 'code' ? 'line good' : 'line'}>${isStanding && html`<${Icon} name="shield" />`}${lineOf(event, words)}</p>`;
 }
 
 /** @param {Event} event @param {Words} words @returns {string} "" for what is not worth a line */
@@ -163,7 +171,7 @@ function lineOf(event, words) {
 
 /** A change of the booking that was made. @param {{event: Event, words: Words, lang: 'en'|'fr'}} props */
 function Act({ event, words, lang }) {
-  if (event.kind !== 'act' || event.body.state !== 'done') return '';
+  if (event.kind !== 'act') return '';
   const { title, label, due } = event.body;
   return html`<section class="act">
     <h2><${Icon} name="ticket" />${words.act.change}</h2>

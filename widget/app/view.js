@@ -6,6 +6,7 @@
 import { Component, html, useEffect, useRef, useState } from '../../static/shared/preact.js';
 import { clock } from '../../static/shared/time.js';
 import { Composer } from './composer.js';
+import { Language } from './controls.js';
 import { Icon } from './icons.js';
 import { Thread } from './thread.js';
 
@@ -138,10 +139,4 @@ function Privacy({ state, words, lang, onLang, onDone, onStop }) {
           </div>`}
     </div>
   </dialog>`;
-}
-
-/** The other language, named in itself. @param {{lang: 'en'|'fr', onLang: () => void}} props */
-export function Language({ lang, onLang }) {
-  const other = lang === 'fr' ? 'en' : 'fr';
-  return html`<button class="link language" lang=${other} onClick=${onLang}><${Icon} name="globe" />${other === 'fr' ? 'Français' : 'English'}</button>`;
 }

@@ -1,0 +1,166 @@
+// What crosses between the host page and the frame, and that the loader keeps to it.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import vm from 'node:vm';
+import { fromHost, plainAddress } from '../../widget/messages.js';
+
+const HOST = 'https://air.example';
+const CHAT = 'https://chat.air.example';
+const parent = {};
+const from = (data, more = {}) => fromHost({ source: parent, origin: HOST, data, ...more }, parent, HOST);
+
+test('it believes the embedding window at its validated origin only', () => {
+  const open = { aparte: 'open', page: 'https://air.example/fares', title: 'Fares' };
+  assert.deepEqual(from(open), open);
+  assert.equal(from(open, { source: {} }), null);
+  for (const origin of ['null', '', 'https://air.example.evil.example', 'http://air.example', 'https://air.example:444', 'HTTPS://AIR.EXAMPLE']) {
+    assert.equal(from(open, { origin }), null, origin);
+  }
+  assert.equal(fromHost({ source: parent, origin: '', data: open }, parent, ''), null);
+});
+
+test('it takes nothing but open and closed, and only their fields', () => {
+  for (const data of [null, 'open', 7, {}, { aparte: 'send', text: 'x' }, { aparte: 'ready' }, ['open']]) assert.equal(from(data), null);
+  assert.deepEqual(from({ aparte: 'open', page: {}, title: 'x'.repeat(900), text: 'x' }), { aparte: 'open', page: '', title: 'x'.repeat(200) });
+  assert.deepEqual(from({ aparte: 'closed', extra: 1 }), { aparte: 'closed' });
+});
+
+test('it keeps an address without query and fragment', () => {
+  assert.equal(plainAddress('https://air.example/a?fbclid=1#b'), 'https://air.example/a');
+  assert.equal(plainAddress('javascript:alert(1)'), '');
+  assert.equal(plainAddress(undefined), '');
+  assert.ok(plainAddress('https://air.example/' + 'x'.repeat(9_000)).length <= 2_000);
+});
+
+/** The loader in a page of our own making: just enough of a document to see what it makes, asks and says. */
+function page({ lang = 'en', stored = {}, blocked = false, twice = false } = {}) {
+  const seen = { made: [], said: [], stored: { ...stored } };
+  const listeners = {};
+  class Node {
+    constructor(tag) {
+      this.tag = tag;
+      this.kids = [];
+      this.contentWindow = { postMessage: (...message) => seen.said.push(message) };
+      seen.made.push(this);
+    }
+    append(...kids) {
+      this.kids.push(...kids);
+    }
+    prepend(...kids) {
+      this.kids.unshift(...kids);
+    }
+    setAttribute(name, value) {
+      this[name] = value;
+    }
+    attachShadow(options) {
+      this.shadow = options;
+      return new Node('#shadow');
+    }
+    focus() {
+      seen.focused = this.tag;
+    }
+  }
+  const root = new Node('html');
+  root.lang = lang;
+  const document = {
+    currentScript: { src: `${CHAT}/widget.js`, dataset: { site: 'airline' } },
+    documentElement: root,
+    title: 'Fares',
+    createElement: (tag) => new Node(tag),
+    createElementNS: (_, tag) => new Node(tag),
+    querySelector: (selector) => root.kids.find((kid) => kid.tag === selector) ?? null,
+  };
+  const localStorage = {
+    getItem: (key) => (blocked ? fail() : (seen.stored[key] ?? null)),
+    setItem: (key, value) => (blocked ? fail() : (seen.stored[key] = value)),
+  };
+  const fail = () => {
+    throw new Error('blocked');
+  };
+  const location = { origin: HOST, pathname: '/fares', href: `${HOST}/fares?pnr=QX7T4P#top` };
+  const addEventListener = (name, listener) => (listeners[name] = listener);
+  const CSSStyleSheet = class {
+    replaceSync() {}
+  };
+  const context = vm.createContext({ document, localStorage, location, addEventListener, CSSStyleSheet, URL, encodeURIComponent });
+  const run = () => vm.runInContext(readFileSync(new URL('../../widget/loader.js', import.meta.url), 'utf8'), context);
+  run();
+  if (twice) run();
+  const one = (tag) => seen.made.find((node) => node.tag === tag);
+  const hear = (data, more = {}) => listeners.message({ source: one('iframe')?.contentWindow, origin: CHAT, data, ...more });
+  return { seen, one, hear, press: () => one('button').onclick(), said: () => JSON.parse(JSON.stringify(seen.said)) };
+}
+
+test('it makes, stores and asks nothing before the first press', () => {
+  const { seen, one } = page();
+  assert.equal(one('iframe'), undefined);
+  assert.deepEqual(seen.stored, {});
+  assert.deepEqual(seen.said, []);
+  assert.equal(one('aparte-chat').shadow.mode, 'closed');
+});
+
+test('it names the button in the language of the page', () => {
+  assert.equal(page().one('button').ariaLabel, 'Open the conversation');
+  assert.equal(page({ lang: 'fr-CA' }).one('button').ariaLabel, 'Ouvrir la conversation');
+});
+
+test('it makes the frame at a press, and stores one boolean', () => {
+  const { seen, one, press } = page({ lang: 'fr' });
+  press();
+  const frame = one('iframe');
+  assert.equal(frame.src, `${CHAT}/frame/airline?lang=fr&origin=https%3A%2F%2Fair.example`);
+  assert.deepEqual([frame.allow, frame.referrerPolicy, frame.hidden], ['', 'no-referrer', false]);
+  assert.deepEqual(seen.stored, { aparte: '1' });
+});
+
+test('it says only where the person is, to the chat origin only, once the frame listens', () => {
+  const { press, hear, said } = page();
+  press();
+  assert.deepEqual(said(), []);
+  hear({ aparte: 'ready' });
+  assert.deepEqual(said(), [[{ aparte: 'open', page: 'https://air.example/fares', title: 'Fares' }, CHAT]]);
+  press();
+  assert.deepEqual(said().at(-1), [{ aparte: 'closed' }, CHAT]);
+});
+
+test('it hears only its own frame at the chat origin', () => {
+  const { seen, press, hear, one } = page();
+  press();
+  for (const more of [{ source: {} }, { origin: HOST }, { origin: 'null' }]) hear({ aparte: 'close' }, more);
+  hear(null);
+  hear({ aparte: 'eval', code: '1' });
+  assert.ok(!one('iframe').hidden);
+  hear({ aparte: 'close' });
+  assert.ok(one('iframe').hidden);
+  assert.equal(seen.focused, 'button');
+});
+
+test('it shows how many are unread while closed, whatever number it is told', () => {
+  const { press, hear, one } = page();
+  press();
+  press();
+  const badge = one('span');
+  hear({ aparte: 'unread', count: 3 });
+  assert.deepEqual([badge.textContent, badge.hidden], ['3', false]);
+  assert.match(one('button').ariaLabel, /3 unread/);
+  hear({ aparte: 'unread', count: 40 });
+  assert.equal(badge.textContent, '9+');
+  hear({ aparte: 'unread', count: '<b>' });
+  assert.ok(badge.hidden);
+});
+
+test('it loads the closed frame on later pages, for the badge', () => {
+  const { one } = page({ stored: { aparte: '1' } });
+  assert.ok(one('iframe').hidden);
+});
+
+test('it works where storage is blocked', () => {
+  const { press, one } = page({ blocked: true });
+  press();
+  assert.ok(one('iframe'));
+});
+
+test('it does nothing the second time', () => {
+  assert.equal(page({ twice: true }).seen.made.filter(({ tag }) => tag === 'aparte-chat').length, 1);
+});

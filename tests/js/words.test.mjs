@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { words as en } from '../../widget/app/words.en.js';
+import { words as fr } from '../../widget/app/words.fr.js';
+
+/** Every path through the words, with what kind of thing stands there. */
+function paths(words, before = '') {
+  return Object.entries(words)
+    .flatMap(([key, value]) => (typeof value === 'object' ? paths(value, `${before}${key}.`) : [`${before}${key}: ${typeof value}`]))
+    .sort();
+}
+
+/** Every sentence, functions called with plain values. */
+function sentences(words) {
+  return Object.values(words).flatMap((value) => {
+    if (typeof value === 'object') return sentences(value);
+    return typeof value === 'function' ? [value(1, 'x'), value(2, '')] : [value];
+  });
+}
+
+test('it says the same things in both languages', () => assert.deepEqual(paths(en), paths(fr)));
+
+test('it leaves nothing empty and no hole in a sentence', () => {
+  for (const words of [en, fr]) {
+    for (const sentence of sentences(words)) {
+      assert.ok(sentence.trim());
+      assert.doesNotMatch(sentence, /undefined|null|\[object|\s{2}/);
+    }
+  }
+});
+
+test('it sets French as French is set', () => {
+  for (const sentence of sentences(fr)) {
+    assert.doesNotMatch(sentence, / [?!;:»]|« |'/, sentence);
+    assert.doesNotMatch(sentence, /[^\u202F][?!;]/, sentence);
+    assert.doesNotMatch(sentence, /\btu\b|\bton\b|\btes\b/i, sentence);
+  }
+});
+
+test('it writes no straight quotation marks', () => {
+  for (const sentence of sentences(en)) assert.doesNotMatch(sentence, /["']/, sentence);
+});
