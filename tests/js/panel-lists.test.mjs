@@ -121,7 +121,7 @@ test('it uses every word that it has, and has every word that it uses', () => {
   const folder = new URL('../../static/panel/', import.meta.url);
   const names = ['main.js', ...['app', 'bits', 'composer', 'dialogs', 'inbox', 'items', 'login', 'person', 'thread'].map((name) => `views/${name}.js`)];
   const code = names.map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
-  const used = new Set([...code.matchAll(/\b(?:w|words)\.([a-zA-Z]+)/g)].map((match) => match[1]));
+  const used = new Set([...code.matchAll(/(?<!\/)\b(?:w|words)\.([a-zA-Z]+)/g)].map((match) => match[1]));
   for (const dynamic of ['queue', 'mine', 'all', 'help', 'delivered', 'read', 'errors']) used.add(dynamic); // read by a name, taken apart, or by words.js
   assert.deepEqual(Object.keys(WORDS.en).filter((key) => !used.has(key)), []);
   assert.deepEqual([...used].filter((key) => !(key in WORDS.en)), []);
