@@ -159,10 +159,10 @@ def references(count: int) -> list[str]:
     return [formats[number % len(formats)]() for number in range(count)]
 
 
-def test_it_takes_under_one_in_a_hundred_references_for_a_secret() -> None:
+def test_it_takes_under_six_in_a_thousand_references_for_a_secret() -> None:
     drawn = references(10_000)
     hits = [one for one in drawn if clean(one).found or clean(f"My reference is {one}, thanks.").found]
-    assert len(hits) < 100, f"{len(hits)} of {len(drawn)}: {hits[:20]}"
+    assert len(hits) < 60, f"{len(hits)} of {len(drawn)}: {hits[:20]}"
 
 
 # --- for any text at all
@@ -191,6 +191,10 @@ def test_it_raises_on_no_text(text: str, previous: str) -> None:
 @given(texts)
 @example("424242424242424½")
 @example("4242 4242 4242 4242 4242 4242 4242 4242")
+@example("4242424242424242FR7630006000011234567890189")
+@example("000:CVC000")
+@example("CVC000CVC000")
+@example("CVC00¼4242424242424242")
 @example("cvv 123 456")
 @example("4242424242424242 1 123")
 def test_it_finds_nothing_more_in_what_it_has_cleaned(text: str) -> None:

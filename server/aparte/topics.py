@@ -88,7 +88,7 @@ _STAFF_PAYMENT: Final = (
     ),
     _rule(  # that will be 58 euros; the change costs 58 euros
         "will makes make comes fera fait faudra change changement modification modifier changing moving move deplacer costs cost coute couter",
-        rf"(?:that|it|this)(?: will be|'ll be| would be| makes| comes to| will make| will come to) (?:[a-z]{{1,10}} ){{0,2}}?{_AMOUNT}|(?:cela|ca)(?: vous)? (?:fera|fait|ferait|coutera) {_AMOUNT}"
+        rf"(?:that|it|this)(?: will be|'ll be| would be| makes| comes to| will make| will come to) (?:[a-z]{{1,10}} ){{0,2}}?{_AMOUNT}(?![0-9]|[.,][0-9]| per | par )|(?:cela|ca)(?: vous)? (?:fera|fait|ferait|coutera) {_AMOUNT}"
         rf"|(?:the|this|your|le|ce|votre) (?:change|changement|modification)\b[^.!?]{{0,20}}(?:costs?|coute(?:ra)?|is|est de) {_AMOUNT}"
         rf"|{_AMOUNT} (?:to|for|pour) (?:change|move|moving|changing|modifier|changer|deplacer|the change|your change|le changement)\b",
         needs_digit=True,

@@ -23,6 +23,9 @@ __all__ = ["Cleaned", "asks_for_secret", "clean", "ends_in_digits", "foreign_lin
 # of 34 characters, each with a separator, and some words fit.
 _HEAD: Final = 64
 _TAIL: Final = 120
+# A removal could uncover something that stood glued to it. No such text is known; looking again is cheap, and a
+# bound keeps the work linear.
+_LOOKS: Final = 3
 _FEWEST: Final = 3  # no secret has fewer digits
 
 _DIGIT: Final = re.compile("[0-9]")
@@ -75,6 +78,18 @@ def clean(text: str, previous: str = "") -> Cleaned:
         digits = len(text)  # not worth counting: one character can be two digits
     if digits == 0 or (digits < _FEWEST and not previous):
         return Cleaned(text, ())
+    cleaned = _cleaned_once(text, previous)
+    for _ in range(_LOOKS):
+        if not cleaned.found:
+            break
+        again = _cleaned_once(cleaned.text, "")
+        if not again.found:
+            break
+        cleaned = Cleaned(again.text, cleaned.found + again.found)
+    return cleaned
+
+
+def _cleaned_once(text: str, previous: str) -> Cleaned:
     reading = read(text)
     before = ""
     if previous and needs_previous(text):

@@ -63,8 +63,6 @@ def find_accounts(plain: str) -> list[Account]:
         after = first + length
         if not length or after > len(compact):
             continue
-        if plain[spots[first] - 1 : spots[first]].isdigit():  # in the midst of something else
-            continue
         number = compact[first:after]
         if sum(c.isdigit() for c in number) < FEWEST_DIGITS:
             continue

@@ -33,6 +33,9 @@ _DATE_OR_TIME: Final = re.compile(
 _EMBOSSED: Final = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 1), (6, 13)})
 # A ticket number: the airline's three digits, then ten. Never how a card is written.
 _TICKET: Final = (3, 10)
+# A parcel number of the American post, as its labels group it; without this one in twenty would hold a "card".
+_PARCEL: Final = (4, 4, 4, 4, 4, 2)
+_PARCEL_BEGINS: Final = frozenset({"91", "92", "93", "94", "95"})
 _FOUR_TO_NINETEEN: Final = (16, 19, 18, 17)
 
 # Maestro reaches down to 12 digits on paper; below 16 only these old ranges were issued.
@@ -136,6 +139,8 @@ def _chains(plain: str, joint: int) -> Iterator[_Chain]:
 def _cards_in(plain: str, chain: _Chain, joint: int, *, embossed_only: bool = False) -> Iterator[Card]:
     digits = "".join(plain[start:end] for start, end in chain.spans)
     if len(digits) < SHORTEST:
+        return
+    if digits[:2] in _PARCEL_BEGINS and tuple(end - start for start, end in chain.spans) == _PARCEL:
         return
     sums = _running_sums(digits)
     offsets = [0]

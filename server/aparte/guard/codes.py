@@ -34,7 +34,7 @@ _HINTS: Final = (
     "chiffre",
     "value",
 )
-_NAME: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES})(?![a-z])")
+_NAME: Final = re.compile(rf"(?<![a-z])(?:{NAMES})(?![a-z])")
 
 
 def _words(words: str) -> frozenset[str]:
@@ -77,9 +77,9 @@ def find_codes(plain: str, cards: list[tuple[int, int]]) -> list[tuple[int, int]
     """
     found = [spot for end, length in cards if (spot := _code_behind(plain, end, _BEHIND_CARD, (length,)))]
     for name in _NAME.finditer(plain) if any(hint in plain for hint in _HINTS) else ():
-        spot = _code_behind(plain, name.end(), _BETWEEN, (3, 4)) or _code_in_front(plain, name.start())
-        if spot:
-            found.append(spot)
+        # Both sides, whatever the other holds: else a second look would find what the first left.
+        sides = (_code_in_front(plain, name.start()), _code_behind(plain, name.end(), _BETWEEN, (3, 4)))
+        found += (spot for spot in sides if spot)
     found.sort()
     apart: list[tuple[int, int]] = []
     for spot in found:

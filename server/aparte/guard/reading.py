@@ -58,6 +58,8 @@ def _fold(character: str) -> str:
     folded = unicodedata.normalize("NFKD", character)
     if folded == character:
         return character
+    if "\u2044" in folded:  # a fraction: two numbers, and nobody's way to write one
+        return " "
     return "".join(part if part.isascii() else _fold(part) for part in folded)
 
 
