@@ -16,10 +16,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from aparte.demo.airline import create_airline
+from commandline import aparte, doctor, everything, here, installed, secret, template, wrong
 from listening import serving
-from test_cli import _here, aparte, doctor, everything, installed, secret, template, wrong
 
-__all__ = ["_here", "installed", "template"]
+__all__ = ["here", "installed", "template"]
 
 pytestmark = pytest.mark.usefixtures("installed")
 SECRET = "0123456789abcdef0123456789abcdef"

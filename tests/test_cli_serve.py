@@ -17,9 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from test_cli import APARTE, _here, aparte, clean_environment, doctor, installed, process, template, wrong
+from commandline import APARTE, aparte, clean_environment, doctor, here, installed, process, template, wrong
 
-__all__ = ["_here", "installed", "template"]
+__all__ = ["here", "installed", "template"]
 
 pytestmark = pytest.mark.usefixtures("installed")
 START_SECONDS = 20.0  # for a machine that is busy with other tests

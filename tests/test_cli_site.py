@@ -1,0 +1,114 @@
+"""`aparte site`: what a site may be told to be, and that nothing of it lies open on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commandline import CANARY, GOOD, aparte, here, installed, says, secret, template
+
+__all__ = ["here", "installed", "template"]
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def test_it_adds_a_site_and_prints_its_line(installed: Path) -> None:
+    result = aparte("site", "add", "shop", "--name", "The Shop", "--origin", "HTTPS://www.Shop.example:443/")
+    line = '<script async src="http://127.0.0.1:8080/widget.js" data-site="shop"></script>\n'
+    assert result.stdout.endswith(line)
+    assert aparte("site", "snippet", "shop").stdout == line
+    assert "https://www.shop.example " in aparte("site", "list").stdout
+
+
+def test_it_prints_the_address_that_visitors_use(installed: Path) -> None:
+    aparte("site", "add", "shop", "--name", "S")
+    proxied = {"APARTE_PUBLIC_URL": "https://chat.example.org", "APARTE_TRUSTED_PROXIES": "127.0.0.1"}
+    assert 'src="https://chat.example.org/widget.js"' in aparte("site", "snippet", "shop", **proxied).stdout
+    says(aparte("site", "snippet", "shop", APARTE_PORT="0"), "set port or public_url")
+    says(aparte("site", "snippet", "shoe"), "no site of this id")
+
+
+def test_it_replaces_a_site_only_when_told_to(installed: Path) -> None:
+    aparte("site", "add", "shop", "--name", "Old")
+    says(aparte("site", "add", "shop", "--name", "New"), "--replace")
+    assert "Old" in aparte("site", "list").stdout
+    assert aparte("site", "add", "shop", "--name", "New", "--replace").stdout.startswith("Replaced")
+    assert "Old" not in aparte("site", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--name", ""),
+        ("--name", "A\x07"),
+        ("--name", "x" * 81),
+        ("--desk", "x" * 81),
+        ("--origin", "www.shop.example"),
+        ("--origin", "http://www.shop.example"),
+        ("--origin", "https://*.shop.example"),
+        ("--origin", "https://www.shop.example/page"),
+        ("--origin", "null"),
+        ("--phone", "call us"),
+        ("--accent", "red"),
+        ("--accent", "#0b5cad;}"),
+        ("--format", "(a+)+"),
+        ("--format", "X"),
+        ("--link-host", "https://www.shop.example"),
+        ("--link-host", "www.Shop.example"),
+    ],
+)
+def test_it_refuses_a_sites_wrong_option(installed: Path, option: str, value: str) -> None:
+    given = {"--name": "Shop"} | {option: value}
+    says(aparte("site", "add", "shop", *[word for pair in given.items() for word in pair]), f"{option}: .*give ")
+
+
+@pytest.mark.parametrize("site_id", ["", "Shop", "a b", "-a", "a/b", "x" * 41, "é"])
+def test_it_refuses_a_sites_wrong_id(installed: Path, site_id: str) -> None:
+    says(aparte("site", "add", "--name", "Shop", "--", site_id), "ID: give")
+
+
+def test_it_names_all_wrong_options_at_once(installed: Path) -> None:
+    result = aparte("site", "add", "Shop", "--name", "", "--accent", "red", "--records-url", "https://x.example")
+    says(result, "4 options are wrong")
+    assert "give all three or none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "content", "mode", "sentence"),
+    [
+        ("https://booking.example", "k1", "s" * 40, 0o440, "others may read it"),
+        ("https://booking.example", "k1", "short", 0o400, "fewer than 32 bytes"),
+        ("http://booking.example", "k1", "s" * 40, 0o400, "https"),
+        ("https://booking.example", "k 1", "s" * 40, 0o400, "key id"),
+        ("not a url", "k1", "s" * 40, 0o400, "--records-"),
+    ],
+)
+def test_it_refuses_a_booking_system_that_could_not_be_trusted(
+    installed: Path, url: str, key: str, content: str, mode: int, sentence: str
+) -> None:
+    given = ("--records-url", url, "--records-key", key, "--records-secret-file", secret(content, mode))
+    result = aparte("site", "add", "shop", "--name", "S", *given)
+    says(result, sentence)
+    assert content not in result.stderr
+
+
+def test_it_keeps_what_it_was_told_encrypted(installed: Path) -> None:
+    content = "canary-secret-0123456789abcdef0123"
+    aparte("agent", "add", "kanarek@b.example", "--name", CANARY, "--password-stdin", stdin=GOOD)
+    given = (
+        "--records-url",
+        "https://booking.example",
+        "--records-key",
+        "k1",
+        "--records-secret-file",
+        secret(content),
+    )
+    added = aparte("site", "add", "shop", "--name", f"{CANARY}'s", "--desk", "Kanarek desk", *given)
+    assert added.exit_code == 0, added.output
+    assert content not in aparte("site", "list").stdout
+    Path("records.secret").unlink()
+    kept = b"".join(path.read_bytes() for path in installed.rglob("*") if path.is_file())
+    for canary in ("kanarek", "Kanarek", content, GOOD):
+        for form in (canary.encode(), canary.encode("utf-16-le")):
+            assert form not in kept
