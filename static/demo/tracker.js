@@ -15,6 +15,8 @@
   const stringify = JSON.stringify;
   const decode = TextDecoder.prototype.decode;
   const beacon = navigator.sendBeacon.bind(navigator);
+  const post = window.fetch.bind(window);
+  const native = new Set(Object.getOwnPropertyNames(window));
   const listen = EventTarget.prototype.addEventListener;
   const contentWindow = /** @type {(this: HTMLIFrameElement) => Window | null} */ (
     Object.getOwnPropertyDescriptor(HTMLIFrameElement.prototype, "contentWindow")?.get
@@ -305,30 +307,37 @@
       }
     }
     for (const entry of performance.getEntries()) note(`timing ${entry.entryType}`, entry.name);
-    for (const name of Object.getOwnPropertyNames(window)) note("global", name);
+    for (const name of Object.getOwnPropertyNames(window)) if (!native.has(name)) note("global", name);
     void indexedDB.databases?.().then((all) => all.forEach((one) => note("database", one.name)));
     void window.caches?.keys().then((all) => all.forEach((name) => note("cache", name)), () => note("cache", "refused"));
-    send();
   }
 
-  function send() {
+  /** @param {(part: string) => unknown} by takes one part of the notes; false when it cannot take it now */
+  function send(by) {
     while (unsent.length > 0) {
-      // A beacon holds 64 KiB; parts of 30 KiB of text stay below it in any script.
+      // A beacon holds 64 KiB: 15,000 characters stay below that in any script.
       let size = 0;
       let count = 0;
       while (count < unsent.length && size < 15000) size += (unsent[count++]?.what.length ?? 0) + 40;
-      const part = unsent.slice(0, count);
-      if (!beacon("/tracker", stringify(part))) break; // the browser's queue is full: at the next sweep
+      if (by(stringify(unsent.slice(0, count))) === false) break;
       unsent = unsent.slice(count);
     }
+  }
+
+  function report() {
+    sweep();
+    send((part) => void post("/tracker", { method: "POST", body: part }).catch(() => note("not reported", "the airline is away")));
   }
 
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) note(`timing ${entry.entryType}`, entry.name);
   }).observe({ type: "resource", buffered: true });
-  setInterval(sweep, EVERY_MS);
-  listen.call(document, "DOMContentLoaded", sweep);
-  listen.call(window, "pagehide", sweep);
+  setInterval(report, EVERY_MS);
+  listen.call(document, "DOMContentLoaded", report);
+  listen.call(window, "pagehide", () => {
+    sweep();
+    send((part) => beacon("/tracker", part));
+  });
 
-  Object.defineProperty(window, "__tracker", { value: { seen, sweep } });
+  Object.defineProperty(window, "__tracker", { value: { seen, sweep: report } });
 })();
