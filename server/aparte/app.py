@@ -25,7 +25,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request as Handshake
 
 from aparte import api, assets, frames, pages, ws
-from aparte.actions import acts, checks
+from aparte.actions import acts, checks, reading
 from aparte.actions.parts import Parts, policy_of
 from aparte.config import Settings
 from aparte.delivery import Mailer
@@ -151,7 +151,7 @@ async def _joined(settings: Settings, app: Starlette) -> AsyncIterator[Parts]:
             failed=lambda row: acts.given_up(parts, row),
             patience=float(settings.code_seconds),
         )
-        store.listen(parts.hub.publish)
+        store.listen(lambda events: reading.published(parts, events))
         tasks = [asyncio.create_task(work) for work in (worker.run(), Jobs(parts).run())]
         for task in tasks:
             task.add_done_callback(_died)

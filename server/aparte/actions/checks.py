@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from aparte.actions import door
 from aparte.actions.messages import Written, release_held
 from aparte.actions.parts import SYSTEM, Parts
+from aparte import guard
 from aparte.address import mask
 from aparte.delivery import Letter, code_letter, letter_language
 from aparte.errors import BadInput, BadState, CodeRefused, NotFound
@@ -46,7 +47,7 @@ def _reference(parts: Parts, row: Conversation, given: str, known: str) -> str:
     if not site.records_url or not parts.mailer.is_on:
         raise BadState("Checks are not set up for this site. Tell the operator.")
     reference = normal_reference(given or known)
-    if not 3 <= len(reference) <= 40:
+    if not 3 <= len(reference) <= 40 or guard.clean(given).found:
         raise BadInput("That is not a booking number.")
     return reference
 

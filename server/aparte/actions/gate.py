@@ -6,6 +6,7 @@ Knows how a row becomes an assurance. Must not write anything but what `stale` t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from aparte import guard, topics
 from aparte.actions.parts import Parts
@@ -50,33 +51,36 @@ def index_of(tx: Tx, site: str, reference: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """Why an agent's text waits."""
+class Judged:
+    """What an agent's text is about, and why it waits; without a code it may leave."""
 
-    code: str
     topic: str
+    code: str = ""
 
 
-def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> Held | None:
-    """Whether an agent's text may leave now; None: it may."""
+_GENERAL: Final = Judged("general")
+
+
+def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> Judged:
+    """Whether an agent's text may leave now."""
     if guard.asks_for_secret(text):
-        return Held("asks_secret", "general")
+        return Judged("general", "asks_secret")
     if guard.foreign_links(text, site.link_hosts):
-        return Held("foreign_link", "general")
+        return Judged("general", "foreign_link")
     noticed = topics.notice(text, site.formats, by_staff=True)
     if noticed.topic == "general" and not noticed.references:
-        return None
+        return _GENERAL
     assurance = assurance_of(proof_of(tx.vault, row), row)
     quoted: list[str | None] = [index_of(tx, row.site_id, one) for one in noticed.references]
     for record in quoted or [None]:
         match decide(f"talk.{noticed.topic}", record, assurance, parts.policy, tx.now):
             case Hold(code=code, topic=topic):
-                return Held(code, topic)
+                return Judged(topic, code)
             case Refuse(code=code):
-                return Held(code, noticed.topic)
+                return Judged(noticed.topic, code)
             case _:
                 continue
-    return None
+    return Judged("booking" if noticed.topic == "general" else noticed.topic)
 
 
 def wants_check(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> tuple[bool, tuple[str, ...]]:

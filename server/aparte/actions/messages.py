@@ -103,19 +103,21 @@ def _reply(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text
     """The agent's message: sent, or held with the reason."""
     site = parts.store.directory.sites[row.site_id]
     text = _cleaned(tx, row, "agent", given.text).text
-    why = gate.judge_talk(parts, tx, row, site, text)
+    judged = gate.judge_talk(parts, tx, row, site, text)
     who = door.actor(caller)
-    if why is None:
+    if not judged.code:
         stored = tx.append(
             row, "message", MessageBody(text), sender=who, visible=True, cid=given.cid, key=given.key, mac=given.mac
         )
         row.last_said = stored.staff_seq
+        if judged.topic != "general":
+            tx.audit(who, "gate.allow", row.id, f"talk.{judged.topic}")
         return Written(row.id, stored.staff_seq, stored.at)
     held_id = new_id()
     stored = tx.append(
         row,
         "held",
-        HeldBody(held_id, text, why.code, why.topic),
+        HeldBody(held_id, text, judged.code, judged.topic),
         sender=who,
         visible=False,
         cid=given.cid,
@@ -123,8 +125,8 @@ def _reply(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text
         mac=given.mac,
     )
     row.held += 1
-    tx.audit(who, "gate.hold", row.id, why.code)
-    checks.add_held(tx, row, Held(held_id, stored.staff_seq, who[1], "held", why.code, why.topic))
+    tx.audit(who, "gate.hold", row.id, judged.code)
+    checks.add_held(tx, row, Held(held_id, stored.staff_seq, who[1], "held", judged.code, judged.topic))
     return Written(row.id, stored.staff_seq, stored.at, held_id)
 
 
@@ -171,7 +173,7 @@ def release_held(parts: Parts, tx: Tx, row: Conversation) -> None:
     site = parts.store.directory.sites[row.site_id]
     for one in checks.held_of(tx.connection, row):
         _, body = _held(tx, row, one.id)
-        if gate.judge_talk(parts, tx, row, site, body.text) is None:
+        if not gate.judge_talk(parts, tx, row, site, body.text).code:
             _let_go(tx, row, one, body.text)
             tx.audit(SYSTEM, "gate.allow", row.id, one.id)
 

@@ -19,6 +19,7 @@ from aparte.frames import (
     RESUME_EVENTS,
     VERSION,
     AgentWelcome,
+    AssignedBody,
     CheckCard,
     Colleague,
     Entry,
@@ -227,6 +228,18 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
             peer.say(Events(conversation, _frames(found, directory, staff=staff), top))
         if watch.sent >= top and parts.hub.caught_up(peer, conversation, watch):
             return
+
+
+def published(parts: Parts, events: list[Stored]) -> None:
+    """What the store calls with each commit's events: sends them, and takes a thread from the screens of agents who
+    may no longer see it."""
+    parts.hub.publish(events)
+    for stored in events:
+        if isinstance(stored.body, AssignedBody):
+            for peer in parts.hub.watchers(stored.conversation, staff=True):
+                agent = peer.caller.agent if isinstance(peer.caller, AgentCaller) else None
+                if agent is not None and not agent.role.leads and agent.id != stored.body.agent_id:
+                    parts.hub.unwatch(peer, stored.conversation)
 
 
 async def _note_reading(parts: Parts, caller: AgentCaller, conversation: str) -> None:

@@ -89,9 +89,8 @@ def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[Visitor
     person_key, key = tx.vault.new_pair(caller.visitor, thread)
     people.add_visitor(tx, caller.visitor, site, person_key)
     people.add_visitor_session(tx, caller.session, caller.visitor, site, hashed)
-    about = About(
-        guard.clean(opening.name).text, without_query(opening.page), guard.clean(opening.title).text, opening.browser
-    )
+    told = (opening.name, without_query(opening.page), opening.title, opening.browser)
+    about = About(*(guard.clean(text).text for text in told))
     row = Conversation(
         id=thread,
         site_id=site,

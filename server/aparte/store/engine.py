@@ -48,6 +48,7 @@ def _engine(database: Path, *, begin: str, size: int) -> Engine:
         poolclass=QueuePool if size else NullPool,
         pool_size=size,
         max_overflow=0,
+        hide_parameters=True,  # an error message must not carry values into a log
         connect_args={"check_same_thread": False},
     )
 
