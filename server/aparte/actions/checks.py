@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Connection
 
+from aparte import guard
 from aparte.actions import door
 from aparte.actions.messages import Written, release_held
 from aparte.actions.parts import SYSTEM, Parts
-from aparte import guard
 from aparte.address import mask
 from aparte.delivery import Letter, code_letter, letter_language
 from aparte.errors import BadInput, BadState, CodeRefused, NotFound

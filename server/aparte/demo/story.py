@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 import httpx2
 from rich.console import Console
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from aparte.demo import SITE, Demo
 from aparte.frames import Lang
@@ -67,8 +68,8 @@ class Screen:
     async def __aenter__(self) -> Self:
         self._socket: ClientConnection = await connect(
             self._url,
-            origin=self._origin,
-            additional_headers=self._headers,  # type: ignore[arg-type]  # a NewType
+            origin=Origin(self._origin),
+            additional_headers=self._headers,
         )
         self._reader = asyncio.create_task(self._read())
         return self
@@ -128,7 +129,7 @@ async def play(demo: Demo, console: Console, lang: Lang) -> bool:
         async with httpx2.AsyncClient(trust_env=False, timeout=SECONDS) as client:
             await _Story(demo, console, client, lang).play()
     except (Broken, OSError, httpx2.HTTPError) as error:
-        console.print(f"  [red]✗ {error or type(error).__name__}[/red]")
+        console.print(f"  [red]✗ {str(error) or type(error).__name__}[/red]")
         return False
     return True
 

@@ -1,0 +1,26 @@
+"""The two sockets: size, rate, decode, hand to a verb, answer.
+
+Every frame that may come in has a row in `visitor.RULES` or `agent.RULES` with who may send it and what it counts against;
+a frame without a row fails at start. Knows the wire. Must not hold a rule of conduct.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from aparte import frames
+from aparte.ws import agent, visitor
+from aparte.ws.connection import Limits, SocketEndpoint
+
+__all__ = ["Limits", "SocketEndpoint", "Unexpected", "check_declared"]
+
+
+class Unexpected(RuntimeError):
+    """A frame type has no row, or a row has no frame type. Raised at start."""
+
+
+def check_declared() -> None:
+    """Raises Unexpected when a frame may come in without a rule, or a rule has no frame."""
+    for table, union in ((visitor.RULES, frames.FromVisitor), (agent.RULES, frames.FromAgent)):
+        if set(table) != set(get_args(union)):
+            raise Unexpected(f"frames without a rule: {set(table) ^ set(get_args(union))}")

@@ -1,0 +1,101 @@
+"""What an agent may send: a handler for each frame, and its rule."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aparte import frames
+from aparte.actions import acts, checks, messages, reading, threads
+from aparte.errors import TooMany
+from aparte.ws import both
+from aparte.ws.socket import Rule, Socket
+
+
+async def _watch(socket: Socket, frame: frames.Watch) -> None:
+    if len(socket.peer.watched) >= frames.MAX_WATCHED and frame.conversation not in socket.peer.watched:
+        raise TooMany("Too many conversations are open on this screen. Close some tabs.")
+    epoch = socket.parts.store.epoch
+    await reading.follow(socket.parts, socket.peer, frame.conversation, frame.last_seq, epoch)
+
+
+async def _unwatch(socket: Socket, frame: frames.Unwatch) -> None:
+    socket.parts.hub.unwatch(socket.peer, frame.conversation)
+
+
+async def _claim(socket: Socket, frame: frames.Claim) -> None:
+    socket.acknowledge(frame.cid, await threads.claim(socket.parts, socket.agent, frame.conversation))
+
+
+async def _reply(socket: Socket, frame: frames.Post) -> None:
+    written = await messages.post(socket.parts, socket.agent, frame.conversation, frame.cid, frame.text)
+    socket.acknowledge(frame.cid, written)
+
+
+async def _note(socket: Socket, frame: frames.Note) -> None:
+    written = await messages.note(socket.parts, socket.agent, frame.conversation, frame.cid, frame.text)
+    socket.acknowledge(frame.cid, written)
+
+
+async def _transfer(socket: Socket, frame: frames.Transfer) -> None:
+    written = await threads.transfer(socket.parts, socket.agent, frame.conversation, frame.agent)
+    socket.acknowledge(frame.cid, written)
+
+
+async def _close(socket: Socket, frame: frames.Close) -> None:
+    socket.acknowledge(frame.cid, await threads.close(socket.parts, socket.agent, frame.conversation))
+
+
+async def _agent_types(socket: Socket, frame: frames.Typing) -> None:
+    socket.require_watched(frame.conversation)
+    socket.parts.hub.tell(frame.conversation, frames.SomeoneTypes(frame.conversation, "staff"), staff=False)
+
+
+async def _ask_check(socket: Socket, frame: frames.AskCheck) -> None:
+    written = await checks.ask(socket.parts, socket.agent, frame.conversation, frame.reference)
+    socket.acknowledge(frame.cid, written)
+
+
+async def _drop_held(socket: Socket, frame: frames.DropHeld) -> None:
+    written = await messages.drop_held(socket.parts, socket.agent, frame.conversation, frame.held)
+    socket.acknowledge(frame.cid, written)
+
+
+async def _override(socket: Socket, frame: frames.Override) -> None:
+    written = await messages.override(socket.parts, socket.agent, frame.conversation, frame.held, frame.reason)
+    socket.acknowledge(frame.cid, written)
+
+
+async def _show_record(socket: Socket, frame: frames.ShowRecord) -> None:
+    socket.peer.say(await acts.show_record(socket.parts, socket.agent, frame.cid, frame.conversation))
+
+
+async def _change(socket: Socket, frame: frames.Change) -> None:
+    written = await acts.change(socket.parts, socket.agent, frame.cid, frame.conversation, frame.option)
+    socket.acknowledge(frame.cid, written)
+
+
+async def _unfreeze(socket: Socket, frame: frames.Unfreeze) -> None:
+    socket.acknowledge(frame.cid, await threads.unfreeze(socket.parts, socket.agent, frame.conversation))
+
+
+RULES: Final[dict[type, Rule]] = {
+    frames.AgentHello: Rule(both.again),
+    frames.Watch: Rule(_watch),
+    frames.Unwatch: Rule(_unwatch),
+    frames.Claim: Rule(_claim, counts="replied"),
+    frames.Post: Rule(_reply, counts="replied"),
+    frames.Note: Rule(_note, counts="replied"),
+    frames.Transfer: Rule(_transfer, counts="replied"),
+    frames.Close: Rule(_close, counts="replied"),
+    frames.Typing: Rule(_agent_types),
+    frames.Mark: Rule(both.mark),
+    frames.History: Rule(both.history),
+    frames.Resync: Rule(both.resync),
+    frames.AskCheck: Rule(_ask_check, counts="replied"),
+    frames.DropHeld: Rule(_drop_held, counts="replied"),
+    frames.Override: Rule(_override, counts="replied"),
+    frames.ShowRecord: Rule(_show_record, counts="replied", aside=True),
+    frames.Change: Rule(_change, counts="replied"),
+    frames.Unfreeze: Rule(_unfreeze, counts="replied"),
+    frames.Ping: Rule(both.ping),
+}

@@ -1,0 +1,267 @@
+"""A connection from its handshake to its end: origin, limits, hello, frames, answers.
+
+Knows the order of things on the wire. Must not hold a rule of conduct.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from aparte import auth, frames
+from aparte.actions import inbox, reading, threads
+from aparte.actions.parts import Parts
+from aparte.errors import AparteError, BadFrame, BadInput, BadOrigin, NotFound, NotSignedIn, TooMany
+from aparte.hub import Peer
+from aparte.limits import Places, Window
+from aparte.model import AgentCaller, VisitorCaller
+from aparte.ws import agent, visitor
+from aparte.ws.socket import Rule, Socket
+
+log = structlog.get_logger("aparte.ws")
+CLOSE_LIMIT: Final = 4429
+CLOSE_HELLO: Final = 4408  # no valid hello in time
+CLOSE_BUSY: Final = 1013
+
+
+@dataclass(slots=True)
+class Limits:
+    """What all sockets of one server share."""
+
+    addresses: Places
+    waiting: int = 0  # sockets that have not said hello
+    total: int = 0
+
+
+class SocketEndpoint:
+    """An ASGI application for one kind of caller. `parts` and `limits` hang on the Starlette application."""
+
+    def __init__(self, kind: Literal["visitor", "agent"]) -> None:
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        parts: Parts = scope["app"].state.parts
+        limits: Limits = scope["app"].state.limits
+        headers = auth.headers_of(scope)
+        address = auth.address_of(scope, headers, parts.settings.trusted_proxies)
+        caller: AgentCaller | None = None
+        await receive()  # websocket.connect
+        try:
+            if self._kind == "agent":
+                auth.require_origin(headers, auth.panel_origin(parts.settings))
+                caller = await auth.agent_of(parts, headers)
+            else:
+                auth.require_origin(headers, auth.chat_origin(parts.settings))
+        except (BadOrigin, NotSignedIn):
+            await send({"type": "websocket.close", "code": 4403})  # before the handshake ends: HTTP 403
+            return
+        settings = parts.settings
+        if limits.total >= settings.sockets_total or limits.waiting >= settings.sockets_unauthenticated:
+            await send({"type": "websocket.close", "code": CLOSE_BUSY})
+            return
+        if not limits.addresses.enter(address):
+            await send({"type": "websocket.close", "code": CLOSE_LIMIT})
+            return
+        limits.total += 1
+        try:
+            await send({"type": "websocket.accept"})
+            socket = _socket(parts, scope, send, address, headers)
+            await _serve(socket, limits, receive, caller)
+        finally:
+            limits.total -= 1
+            limits.addresses.leave(address)
+
+
+def _socket(parts: Parts, scope: Scope, send: Send, address: str, headers: auth.Headers) -> Socket:
+    settings = parts.settings
+
+    async def write(data: str) -> None:
+        await send({"type": "websocket.send", "text": data})
+
+    async def close(code: int) -> None:
+        await send({"type": "websocket.close", "code": code})
+
+    peer = Peer(
+        write,
+        close,
+        scope.get("aparte.abort", _nothing),
+        settings.outbox_events,
+        settings.outbox_bytes,
+        settings.stalled_seconds,
+    )
+    return Socket(parts, peer, address, headers.get("user-agent", ""), Window(settings.frames_per_10s, 10.0))
+
+
+def _nothing() -> None:
+    """Where the server cannot cut a connection, its own time-outs do."""
+
+
+async def _serve(socket: Socket, limits: Limits, receive: Receive, caller: AgentCaller | None) -> None:
+    parts, peer = socket.parts, socket.peer
+    writer = asyncio.create_task(_write(peer))
+    try:
+        limits.waiting += 1
+        try:
+            is_in = await _hello(socket, receive, caller)
+        finally:
+            limits.waiting -= 1
+        if is_in:
+            await _listen(socket, receive)
+    finally:
+        parts.hub.leave(peer)
+        for task in socket.tasks:
+            task.cancel()
+        if peer.ending is None:
+            writer.cancel()
+        await asyncio.gather(writer, *socket.tasks, return_exceptions=True)
+
+
+async def _write(peer: Peer) -> None:
+    try:
+        await peer.write()
+    except Exception as error:  # noqa: BLE001 - the peer went away in mid-send: its reader ends the socket
+        log.debug("ws.gone", error=type(error).__name__)
+        peer.end(CLOSE_BUSY)
+
+
+async def _next(receive: Receive) -> str | bytes | None:
+    """The next frame's data; None when the connection is over."""
+    message = await receive()
+    if message["type"] != "websocket.receive":
+        return None
+    data: str | bytes | None = message.get("text")
+    return data if data is not None else message.get("bytes", b"")
+
+
+async def _hello(socket: Socket, receive: Receive, caller: AgentCaller | None) -> bool:
+    parts, peer = socket.parts, socket.peer
+    try:
+        async with asyncio.timeout(parts.settings.hello_seconds):
+            data = await _next(receive)
+    except TimeoutError:
+        peer.end(CLOSE_HELLO)
+        return False
+    if data is None:
+        return False
+    try:
+        if not isinstance(data, str):
+            raise BadFrame("Frames are text.")
+        if caller is not None:
+            await _agent_hello(socket, caller, data)
+        else:
+            await _visitor_hello(socket, data)
+    except AparteError as error:
+        socket.refuse(error)
+        peer.end(error.close)
+        return False
+    return True
+
+
+async def _agent_hello(socket: Socket, caller: AgentCaller, data: str) -> None:
+    hello = frames.decode_agent(data)
+    if not isinstance(hello, frames.AgentHello) or hello.v != frames.VERSION:
+        raise BadFrame("The first frame is a hello of version 1.")
+    auth.require_ticket(socket.parts, caller, hello.ticket)
+    parts, peer = socket.parts, socket.peer
+    peer.caller = caller
+    parts.hub.peers.add(peer)
+    await auth.keep_alive(parts, caller)
+    lines = await inbox.lines(parts, caller)
+    peer.shown.update(line.id for line in lines)
+    peer.say(await reading.agent_welcome(parts, caller, lines))
+    for thread, last_seq in hello.conversations.items():
+        try:
+            await reading.follow(parts, peer, thread, last_seq, hello.epoch)
+        except NotFound as error:
+            socket.refuse(error, conversation=thread)
+
+
+async def _visitor_hello(socket: Socket, data: str) -> None:
+    hello = frames.decode_visitor(data)
+    if not isinstance(hello, frames.VisitorHello) or hello.v != frames.VERSION:
+        raise BadFrame("The first frame is a hello of version 1.")
+    parts, peer = socket.parts, socket.peer
+    site = parts.store.directory.sites.get(hello.site)
+    if site is None:
+        raise NotFound("This chat does not exist.")
+    socket.site, socket.token, socket.lang = site, hello.token, hello.lang
+    found = await auth.visitor_of(parts, site.id, hello.token)
+    peer.caller = found[0] if found else None
+    parts.hub.peers.add(peer)
+    welcome = await reading.visitor_welcome(parts, site, found[0] if found else None)
+    peer.say(welcome)
+    if found and found[1] == "next":
+        await threads.keep_token(parts, found[0])
+    elif found and found[1] == "old":
+        peer.say(frames.NewToken(await threads.renew_token(parts, found[0])))
+    if found and welcome.conversation:
+        same = hello.conversation == welcome.conversation.id
+        last_seq = hello.last_seq if same else 0
+        await reading.follow(parts, peer, welcome.conversation.id, last_seq, hello.epoch)
+
+
+async def _listen(socket: Socket, receive: Receive) -> None:
+    parts, peer = socket.parts, socket.peer
+    is_agent = isinstance(peer.caller, AgentCaller)
+    decode = frames.decode_agent if is_agent else frames.decode_visitor
+    table = agent.RULES if is_agent else visitor.RULES
+    while peer.ending is None:
+        data = await _next(receive)
+        if data is None:
+            return
+        if socket.rate.take("", time.monotonic()) is not None:
+            socket.refuse(TooMany(retry_after=10.0))
+            peer.end(CLOSE_LIMIT)
+            return
+        cid = ""
+        try:
+            if not isinstance(data, str):
+                raise BadFrame("Frames are text.")
+            frame = decode(data)
+            cid = getattr(frame, "cid", "")
+            rule = table[type(frame)]
+            _count(parts, socket, rule)
+            if rule.aside:
+                _aside(socket, rule.run(socket, frame), cid)
+            else:
+                await rule.run(socket, frame)
+        except BadInput as error:
+            socket.refuse(error, cid=cid or frames.cid_of(data))
+        except AparteError as error:
+            socket.refuse(error, cid=cid)
+        except Exception as error:  # a fault of ours must not end the conversation; the log has it
+            log.exception("ws.fault", error=type(error).__name__)
+            socket.refuse(AparteError(), cid=cid)
+
+
+def _aside(socket: Socket, work: Awaitable[None], cid: str) -> None:
+    async def run() -> None:
+        try:
+            await work
+        except AparteError as error:
+            socket.refuse(error, cid=cid)
+
+    coroutine: Coroutine[Any, Any, None] = run()
+    task = asyncio.create_task(coroutine)
+    socket.tasks.add(task)
+    task.add_done_callback(socket.tasks.discard)
+
+
+def _count(parts: Parts, socket: Socket, rule: Rule) -> None:
+    """Raises TooMany with the time to wait."""
+    if rule.counts == "frames":
+        return
+    caller = socket.peer.caller
+    if rule.counts == "replied":
+        wait = parts.replied.take(socket.agent.agent.id, time.monotonic())
+    else:
+        key = caller.visitor if isinstance(caller, VisitorCaller) else f"address {socket.address}"
+        wait = parts.said.take(key, time.monotonic())
+    if wait is not None:
+        raise TooMany(retry_after=wait)
