@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 import harness
+from aparte.store import Store
 from harness import Server, Start
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data, key ring and root key with one site and the agents: to be copied, never opened."""
     folder = tmp_path_factory.mktemp("template")
     asyncio.run(harness.prepare(folder))
@@ -21,9 +23,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(template: Path, tmp_path: Path) -> Start:
+def start(prepared: Path, tmp_path: Path) -> Start:
     """Starts a server with settings of one's own: `async with start(code_tries=2) as server`."""
-    return harness.starter(template, tmp_path)
+    return harness.starter(prepared, tmp_path)
 
 
 @pytest.fixture
@@ -31,3 +33,11 @@ async def server(start: Start) -> AsyncIterator[Server]:
     """A server with the usual settings."""
     async with start() as running:
         yield running
+
+
+@pytest.fixture
+async def store(prepared: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    """The store alone, over the prepared data."""
+    shutil.copytree(prepared, tmp_path / "alone")
+    async with harness.opened(harness.settings_in(tmp_path / "alone")) as opened:
+        yield opened

@@ -136,7 +136,9 @@ class Writer:
         try:
             try:
                 return self._attempt(jobs, together=True)
-            except (IntegrityError, _Poisoned):
+            except OperationalError:
+                raise  # the database itself: one by one would fail as well
+            except Exception:  # noqa: BLE001 - one of them cannot be written: each is tried alone, and told
                 return self._attempt(jobs, together=False)
         except DatabaseError as error:
             down = _down(error)
@@ -161,22 +163,15 @@ class Writer:
         return done, tx.published
 
 
-class _Poisoned(Exception):
-    """An append failed half-way: the batch has to be run again one by one."""
-
-
 def _plain(tx: Tx, job: _Job) -> _Done:
+    """A refusal that noted nothing is its caller's alone; whatever else fails spoils the batch."""
     before = tx.size()
     try:
         return _Done(job, job.apply(tx))
     except AparteError as error:
         if tx.size() != before:
-            raise _Poisoned from error
+            raise
         return _Done(job, error=error)
-    except DatabaseError:
-        raise
-    except Exception as error:
-        raise _Poisoned from error
 
 
 def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
@@ -193,10 +188,11 @@ def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
     except Exception as error:  # noqa: BLE001 - told to its own caller; the neighbours go on
         savepoint.rollback()
         tx.forget(published)
-        return _Done(job, error=error)
+        is_raw = isinstance(error, DatabaseError) and not isinstance(error, IntegrityError)
+        return _Done(job, error=_down(error) if is_raw else error)
 
 
-def _down(error: DatabaseError) -> StoreDown:
+def _down(error: Exception) -> StoreDown:
     down = StoreDown(retry_after=RETRY_SECONDS)
     down.__cause__ = error
     return down

@@ -1,0 +1,284 @@
+"""Twin of store/writer.py: what is acknowledged is durable, and one bad operation harms nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy.exc import IntegrityError
+
+import harness
+from aparte.errors import BadInput, CidConflict, StoreDown, TooMany
+from aparte.frames import MessageBody
+from aparte.model import Agent, Role
+from aparte.store import Store, Tx, cid_key, new_id, people
+from aparte.store.writer import Writer
+from clients import new_cid
+from threads import append, appending, make_thread, stream, texts
+
+
+@contextlib.asynccontextmanager
+async def one_batch(store: Store) -> AsyncIterator[list[str]]:
+    """What is written inside the block waits, and is committed together at its end; gives the statements run."""
+    go, said = threading.Event(), list[str]()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        said.append(statement)
+
+    def commits(_connection: Any) -> None:
+        said.append("COMMIT")
+
+    blocking = asyncio.create_task(store.write(lambda _tx: go.wait(10)))
+    await asyncio.sleep(0.05)
+    sqlalchemy.event.listen(store._writing, "before_cursor_execute", note)
+    sqlalchemy.event.listen(store._writing, "commit", commits)
+    try:
+        yield said
+    finally:
+        asyncio.get_running_loop().call_later(0.05, go.set)
+    await blocking
+
+
+async def together(store: Store, *writes: Any) -> tuple[list[Any], list[str]]:
+    """The results, or errors, of writes that were committed in one batch; and the statements of that commit."""
+    async with one_batch(store) as said:
+        tasks = [asyncio.create_task(write) for write in writes]
+        await asyncio.sleep(0.02)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    return results, said[said.index("COMMIT") + 1 :]
+
+
+async def test_it_commits_what_waits_together(store: Store) -> None:
+    _, thread = await make_thread(store)
+    results, said = await together(store, *(append(store, thread, f"text {number}") for number in range(50)))
+    assert results == list(range(1, 51))
+    assert said.count("COMMIT") == 1
+    assert sum(statement.startswith("INSERT INTO event") for statement in said) == 1
+    assert texts(await stream(store, thread)) == [f"text {number}" for number in range(50)]
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+@pytest.mark.parametrize("after_append", [True, False])
+async def test_it_loses_one_poisoned_operation_among_fifty_and_no_other(
+    store: Store, is_plain: bool, after_append: bool
+) -> None:
+    _, thread = await make_thread(store)
+    _, other = await make_thread(store)
+
+    def poison(tx: Tx) -> None:
+        row = tx.conversation(thread)
+        if after_append:
+            tx.append(row, "message", MessageBody("poison"), sender=("visitor", "x"), visible=True)
+        raise ZeroDivisionError
+
+    writes: list[Any] = [append(store, (thread, other)[number % 2], f"text {number}") for number in range(49)]
+    writes.insert(25, store.write(poison, conversation=thread if is_plain else None))
+    results, _ = await together(store, *writes)
+    assert [type(one) for one in results if not isinstance(one, int)] == [ZeroDivisionError]
+    assert isinstance(results[25], ZeroDivisionError)
+    assert texts(await stream(store, thread)) == [f"text {number}" for number in range(0, 49, 2)]
+    assert texts(await stream(store, other)) == [f"text {number}" for number in range(1, 49, 2)]
+
+
+async def test_it_loses_one_that_can_be_noted_but_not_written_and_no_other(store: Store) -> None:
+    _, thread = await make_thread(store)
+
+    def unwritable(tx: Tx) -> None:
+        tx.audit(("agent", object()), "never")  # type: ignore[arg-type]  # what the database will not take
+
+    results, _ = await together(
+        store,
+        append(store, thread, "before"),
+        store.write(unwritable, conversation=thread),
+        append(store, thread, "after"),
+    )
+    assert results[0] == 1
+    assert results[2] == 2
+    assert isinstance(results[1], Exception)
+    assert texts(await stream(store, thread)) == ["before", "after"]
+
+
+async def test_it_refuses_one_that_is_refused_and_no_other(store: Store) -> None:
+    _, thread = await make_thread(store)
+
+    def refused(_tx: Tx) -> None:
+        raise BadInput
+
+    results, said = await together(
+        store, append(store, thread, "a"), store.write(refused, conversation=thread), append(store, thread, "b")
+    )
+    assert [results[0], type(results[1]), results[2]] == [1, BadInput, 2]
+    assert said.count("COMMIT") == 1
+
+
+async def test_it_publishes_nothing_of_what_was_rolled_back(store: Store) -> None:
+    _, thread = await make_thread(store)
+    heard: list[str] = []
+    store.listen(lambda events: heard.extend(texts(events)))
+
+    def poison(tx: Tx) -> None:
+        tx.append(tx.conversation(thread), "message", MessageBody("poison"), sender=("visitor", "x"), visible=True)
+        raise ZeroDivisionError
+
+    await together(store, append(store, thread, "a"), store.write(poison), append(store, thread, "b"))
+    assert heard == ["a", "b"]
+
+
+# ── repeats ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_it_answers_a_repeat_with_the_first_number(store: Store) -> None:
+    _, thread = await make_thread(store)
+    cid = new_cid()
+    assert await append(store, thread, "once", cid=cid) == 1
+    assert await append(store, thread, "between") == 2
+    assert await append(store, thread, "once", cid=cid) == 1
+    assert texts(await stream(store, thread)) == ["once", "between"]
+
+
+async def test_it_knows_a_repeat_within_the_batch(store: Store) -> None:
+    _, thread = await make_thread(store)
+    cid = new_cid()
+    results, _ = await together(store, *(append(store, thread, "once", cid=cid) for _ in range(5)))
+    assert results == [1] * 5
+    assert texts(await stream(store, thread)) == ["once"]
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+async def test_it_refuses_another_body_under_the_same_cid(store: Store, in_one_batch: bool) -> None:
+    _, thread = await make_thread(store)
+    cid = new_cid()
+    writes = [append(store, thread, text, cid=cid) for text in ("one", "another")]
+    if in_one_batch:
+        results, _ = await together(store, *writes)
+    else:
+        results = [await write for write in writes[:1]] + await asyncio.gather(writes[1], return_exceptions=True)
+    assert results[0] == 1
+    assert isinstance(results[1], CidConflict)
+    assert texts(await stream(store, thread)) == ["one"]
+
+
+async def test_it_goes_one_by_one_when_the_database_refuses_a_row(store: Store) -> None:
+    """Two rows with one cid key that nobody looked up: the unique index refuses the second, and it alone fails."""
+    _, thread = await make_thread(store)
+    key = cid_key(thread, "visitor", new_cid())
+
+    def blind(tx: Tx) -> int:
+        row = tx.conversation(thread)
+        stored = tx.append(
+            row, "message", MessageBody("blind"), sender=("visitor", "x"), visible=True, key=key, mac=b"m"
+        )
+        return stored.staff_seq
+
+    results, _ = await together(
+        store,
+        append(store, thread, "before"),
+        store.write(blind, conversation=thread),
+        store.write(blind, conversation=thread),
+        append(store, thread, "after"),
+    )
+    assert [results[0], results[1], type(results[2]), results[3]] == [1, 2, IntegrityError, 3]
+    assert texts(await stream(store, thread)) == ["before", "blind", "after"]
+
+
+async def test_it_tells_an_integrity_error_to_its_own_caller(store: Store) -> None:
+    def adding(tx: Tx) -> None:
+        people.add_agent(tx, Agent(new_id(), "Twin", "twin@airline.example", Role.AGENT), "hash")
+
+    results, _ = await together(store, store.write(adding), store.write(adding))
+    assert [type(one) for one in results] == [type(None), IntegrityError]
+
+
+# ── durable, then acknowledged ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_it_commits_in_full_on_the_live_connection(store: Store) -> None:
+    def pragmas(tx: Tx) -> list[object]:
+        run = tx.connection.exec_driver_sql
+        return [
+            run(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "secure_delete", "temp_store")
+        ]
+
+    assert await store.write(pragmas) == ["wal", 2, 1, 2]  # 2: synchronous FULL, temporary tables in memory
+    reading = await store.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar())
+    assert reading == "wal"
+
+
+async def test_it_answers_and_publishes_only_after_the_commit_returned(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, thread = await make_thread(store)
+    order: list[str] = []
+    store.listen(lambda _events: order.append("published"))
+    begun, go = threading.Event(), threading.Event()
+    commit = store._writing.dialect.do_commit
+
+    def slow(connection: Any) -> None:
+        begun.set()
+        assert go.wait(10)
+        commit(connection)
+        order.append("committed")
+
+    monkeypatch.setattr(store._writing.dialect, "do_commit", slow)
+    task = asyncio.create_task(append(store, thread, "slow"))
+    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.sleep(0.1)
+    assert not task.done()
+    assert order == []
+    assert await stream(store, thread) == []  # nor does a reader see it yet
+    go.set()
+    await task
+    order.append("answered")
+    assert order == ["committed", "published", "answered"]
+
+
+async def test_it_publishes_in_the_order_of_the_numbers(store: Store) -> None:
+    _, thread = await make_thread(store)
+    heard: list[int] = []
+    store.listen(lambda events: heard.extend(one.staff_seq for one in events))
+    await asyncio.gather(*(append(store, thread, f"text {number}") for number in range(100)))
+    assert heard == list(range(1, 101))
+
+
+async def test_it_keeps_what_a_caller_who_went_away_wrote(store: Store) -> None:
+    _, thread = await make_thread(store)
+    async with one_batch(store):
+        task = asyncio.create_task(append(store, thread, "gone"))
+        await asyncio.sleep(0.02)
+        task.cancel()
+    await append(store, thread, "here")
+    assert texts(await stream(store, thread)) == ["gone", "here"]
+
+
+async def test_it_commits_what_waits_before_it_ends(prepared: Path, tmp_path: Path) -> None:
+
+    shutil.copytree(prepared, tmp_path / "alone")
+    settings = harness.settings_in(tmp_path / "alone")
+    async with harness.opened(settings) as store:
+        _, thread = await make_thread(store)
+        tasks = [asyncio.create_task(append(store, thread, f"text {number}")) for number in range(20)]
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*tasks) == list(range(1, 21))
+    async with harness.opened(settings) as store:
+        assert len(await stream(store, thread)) == 20
+
+
+async def test_it_refuses_more_than_may_wait(store: Store) -> None:
+    _, thread = await make_thread(store)
+    store._writer._waiting = 10
+    results, _ = await together(store, *(append(store, thread, f"text {number}") for number in range(15)))
+    assert [type(one) for one in results] == [int] * 10 + [TooMany] * 5
+    assert results[-1].retry_after > 0
+
+
+async def test_it_says_so_when_it_was_not_started(store: Store) -> None:
+    writer = Writer(store._writing, store.vault, clock=store.now, publish=print, most=1, waiting=1)
+    with pytest.raises(StoreDown):
+        await writer.run(appending("x", "y", new_cid()))
