@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { isMine } from './lists.js';
 import { TYPING_SECONDS, applyEvent, applyMarks, applyPage, emptyThread, resetThread } from './thread.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -55,7 +56,7 @@ export function reduce(state, action, now) {
     case 'event':
       return happened(state, action);
     case 'inbox':
-      return withEntry(state, action.entry);
+      return followed(withEntry(state, action.entry), action.entry);
     case 'gone':
       return gone(state, action.conversation);
     case 'presence':
@@ -274,6 +275,18 @@ function withEntry(state, entry) {
   return withThread(next, entry.id, (thread) =>
     thread.view ? { ...thread, isGone: false, view: { ...thread.view, entry } } : { ...thread, isGone: false },
   );
+}
+
+/**
+ * After the last of the queue was taken, the list goes where that one went.
+ * @param {State} state
+ * @param {import('./state.js').Entry} entry
+ * @returns {State}
+ */
+function followed(state, entry) {
+  if (state.inboxTab !== 'queue' || entry.id !== state.active || !isMine(state, entry)) return state;
+  const isQueueEmpty = Object.values(state.inbox).every((one) => one.state !== 'waiting');
+  return isQueueEmpty ? { ...state, inboxTab: 'mine' } : state;
 }
 
 /**

@@ -7,7 +7,7 @@ import { counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from
 import { reason } from '../../static/panel/notify.js';
 import { INITIAL } from '../../static/panel/reducer.js';
 import { fates, hasOlder, standingNow, topVisible } from '../../static/panel/thread.js';
-import { browserOf, when } from '../../static/panel/views/person.js';
+import { browserOf, departure, when } from '../../static/panel/views/person.js';
 import { chooseLanguage, explain, loadWords } from '../../static/panel/words.js';
 
 const NOW = 1_000_000;
@@ -141,6 +141,9 @@ test('it reads a departure as it is written, wherever the agent sits', () => {
   assert.equal(when('2026-03-17T14:05+01:00', 'en'), 'Tue 17 Mar, 14:05');
   assert.match(when('2026-03-17T14:05', 'fr'), /17 mars.*14:05/);
   assert.equal(when('soon', 'en'), 'soon');
+  const option = (label, departs) => ({ id: 'o', label, departs, supplement: { amount: 0, currency: 'EUR' } });
+  assert.equal(departure(option('Tuesday 17 March, 14:05', '2026-03-17T14:05'), 'en'), '');
+  assert.equal(departure(option('Flexible', '2026-03-17T14:05'), 'en'), 'Tue 17 Mar, 14:05');
 });
 
 test('it names a browser in two words', () => {

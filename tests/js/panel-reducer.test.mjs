@@ -219,3 +219,11 @@ test('it ignores a frame of a later version', () => {
   const state = run(...OPENED);
   assert.equal(reduce(state, { t: 'something_new', conversation: 'c1' }, NOW), state);
 });
+
+test('it follows the last of the queue to where it went, and stays while others wait', () => {
+  const waiting = (id) => entry({ id, state: 'waiting', agent: '' });
+  const begin = [{ t: 'do_start', me: ME }, { ...WELCOME, inbox: [waiting('c1')] }, { t: 'do_open', conversation: 'c1' }];
+  assert.equal(run(...begin, { t: 'inbox', entry: entry() }).inboxTab, 'mine');
+  assert.equal(run(...begin, { t: 'inbox', entry: waiting('c2') }, { t: 'inbox', entry: entry() }).inboxTab, 'queue');
+  assert.equal(run(...begin, { t: 'inbox', entry: entry({ agent: 'you' }) }).inboxTab, 'queue');
+});

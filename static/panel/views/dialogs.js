@@ -7,7 +7,7 @@ import { html, useEffect, useRef, useState } from '../../shared/preact.js';
 import { price } from '../../shared/time.js';
 import { receivers } from '../lists.js';
 import { Choices, Dialog, callOf } from './bits.js';
-import { when } from './person.js';
+import { departure } from './person.js';
 
 /** @typedef {import('./bits.js').View} View */
 /** @typedef {import('./bits.js').Asked} Asked */
@@ -56,7 +56,7 @@ function AskCheck({ p, asked, onClose }) {
     <form onSubmit=${answered(ask, onClose)}>
       <p>${w.askLead}</p>
       <label>${w.reference}
-        <input class="mono" name="reference" maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false} value=${reference} aria-describedby="reference-hint"
+        <input class="mono" name="reference" autofocus maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false} value=${reference} aria-describedby="reference-hint"
           onInput=${(/** @type {any} */ event) => { isTouched.current = true; setReference(event.currentTarget.value); }} />
       </label>
       <p class="soft" id="reference-hint">${w.referenceHint}</p>
@@ -78,7 +78,7 @@ function PassOn({ p, asked, onClose }) {
     <form onSubmit=${answered(pass, onClose)}>
       ${colleagues.length === 0 && html`<p>${w.transferNone}</p>`}
       <ul class="choices">${colleagues.map((agent) => html`<li key=${agent.id}><label>
-        <input type="radio" name="agent" value=${agent.id} checked=${agent.id === chosen} onChange=${() => setChosen(agent.id)} />
+        <input type="radio" name="agent" autofocus=${agent.id === chosen} value=${agent.id} checked=${agent.id === chosen} onChange=${() => setChosen(agent.id)} />
         <span class="dot" data-on=${agent.online ?? false}></span>
         <span>${agent.name}${agent.id === state.me?.id ? ` (${w.youObject})` : ''}</span>
         <span class="soft">${agent.online ? w.atDesk : w.away}</span>
@@ -111,7 +111,7 @@ function Override({ p, asked, onClose }) {
   return html`<${Dialog} title=${w.overrideTitle} w=${w} onClose=${onClose}>
     <form onSubmit=${answered(send, onClose)}>
       <p>${w.overrideLead}</p>
-      <label>${w.reason}<input name="reason" maxlength="200" autocomplete="off" value=${reason} aria-describedby="reason-hint"
+      <label>${w.reason}<input name="reason" autofocus maxlength="200" autocomplete="off" value=${reason} aria-describedby="reason-hint"
         onInput=${(/** @type {any} */ event) => setReason(event.currentTarget.value)} /></label>
       <p class="soft" id="reason-hint">${w.reasonHint}</p>
       <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button danger" disabled=${!isReady}>${w.sendIt}</button><//>
@@ -128,11 +128,11 @@ function Change({ p, asked, onClose }) {
     <form onSubmit=${answered(() => desk.ask({ t: 'change', conversation, option: option.id }), onClose)}>
       <dl class="facts big">
         <dt>${w.booking}</dt><dd><span class="mono">${record?.reference ?? ''}</span> ${record?.title ?? ''}</dd>
-        <dt>${w.changeTo}</dt><dd><strong>${option.label}</strong>${when(option.departs, lang) !== option.label && html`<br />${when(option.departs, lang)}`}</dd>
+        <dt>${w.changeTo}</dt><dd><strong>${option.label}</strong>${departure(option, lang) && html`<br />${departure(option, lang)}`}</dd>
         <dt>${w.amountDue}</dt><dd><strong>${price(option.supplement, lang)}</strong></dd>
       </dl>
       <p class="soft">${w.changeLead}</p>
-      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" disabled=${!record}>${w.changeIt}</button><//>
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" autofocus disabled=${!record}>${w.changeIt}</button><//>
     </form>
   <//>`;
 }

@@ -62,6 +62,8 @@ function Row({ p, thread, event, fate }) {
       return html`<p class="system" data-kind="bad"><${Icon} name="alarm" /> ${w.unreadableHere}</p>`;
     case 'dropped':
       return null; // told where the message was held
+    case 'check': // that it was passed is told by the standing that follows
+      return event.body.check.state === 'verified' ? null : html`<${SystemLine} p=${p} event=${event} />`;
     default:
       return html`<${SystemLine} p=${p} event=${event} />`;
   }

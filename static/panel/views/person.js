@@ -43,7 +43,7 @@ function Proof({ p, thread }) {
   const standing = standingNow(thread.view, desk.now());
   const isProven = (standing?.level ?? 0) >= 2;
   const check = thread.view?.check;
-  const isUnderWay = check?.state === 'offered' || check?.state === 'started';
+  const isUnderWay = check?.state === 'started' && (check.until ?? 0) > desk.now();
   const reference = standing?.reference ?? '';
   const title = isProven ? w.provenFor(reference) : standing ? w.typedAddress : w.nobody;
   return html`<section class="proof" data-proven=${isProven} aria-label=${title}>
@@ -56,7 +56,7 @@ function Proof({ p, thread }) {
     </div>
     ${mayAsk(p, thread) && html`<button type="button" class="button ${isProven || isUnderWay ? '' : 'primary'}" title="${w.askCheck} (A)"
         disabled=${isBusy(p.state, thread.id, 'ask_check')} onClick=${() => p.ask({ kind: 'check', conversation: thread.id })}>
-      ${isProven || check ? w.askAgain : w.askCheck}</button>`}
+      ${isProven || isUnderWay ? w.askAgain : w.askCheck}</button>`}
   </section>`;
 }
 
@@ -126,7 +126,7 @@ function Booking({ p, thread }) {
     ${record.options.length === 0 && html`<p class="soft">${w.noOptions}</p>`}
     <ul class="options">${record.options.map((option) => html`<li key=${option.id}>
       <span class="option-what"><span>${option.label}</span>
-        <span class="soft">${departs(option.departs, option.label, lang)}${option.supplement.amount > 0 ? w.supplement(price(option.supplement, lang)) : w.noSupplement}</span></span>
+        <span class="soft">${[departure(option, lang), option.supplement.amount > 0 ? w.supplement(price(option.supplement, lang)) : w.noSupplement].filter(Boolean).join(' · ')}</span></span>
       <button type="button" class="button small" disabled=${isChanging} aria-label="${w.change}: ${option.label}" onClick=${() => p.ask({ kind: 'change', conversation, option })}>${w.change}</button>
     </li>`)}</ul>
   </section>`;
@@ -134,13 +134,13 @@ function Booking({ p, thread }) {
 
 /**
  * The departure, unless the label already tells it.
- * @param {string} text as the company's system writes it
- * @param {string} label
+ * @param {import('../../shared/frames.js').Option} option
  * @param {import('../../shared/frames.js').Lang} lang
+ * @returns {string} '' when there is nothing to add
  */
-function departs(text, label, lang) {
-  const said = when(text, lang);
-  return said && said !== label ? `${said} · ` : '';
+export function departure({ departs, label }, lang) {
+  const time = /T(\d\d:\d\d)/.exec(departs)?.[1] ?? departs;
+  return label.includes(time) ? '' : when(departs, lang);
 }
 
 /**
