@@ -76,6 +76,11 @@ def test_it_joins_nothing_across_a_place_where_something_was_taken_out() -> None
     text = "4242 4242 [card ending 1111] 4242 4242"
     assert clean(text).text == text
     assert clean("4242 4242", "4242 4242 [security code removed]").found == ()
+    assert clean("NL91 ABNA [card ending 4242] 0417 1643 00").found == ()
+
+
+def test_it_removes_the_whole_of_a_character_that_ends_a_secret_and_says_more() -> None:
+    assert clean("424242424242424㏡").text == "[card ending 4242]"  # one character: "2" and "day"
 
 
 def test_it_does_not_let_a_text_carry_the_sign_of_a_removal() -> None:
@@ -292,7 +297,8 @@ def test_it_notices_an_agent_who_asks_for_a_secret(text: str) -> None:
     [
         "Please never tell anyone the code.", "We will never ask for your password.", "Never send your CVV in a message.",
         "I'll send a code to the address on file for your booking.", "The code is on its way.", "Have you received the code?",
-        "Please type the code into the card above.", "Enter the code in the box that you see.", "You can reset your password on our site.",
+        "Please type the code into the card above.", "Enter the code in the box that you see.", "Please confirm the code in the card above.",
+        "Indiquez le code reçu dans la case ci-dessus.", "You can reset your password on our site.",
         "Forgot your password? Use the link on the sign-in page.", "May I have your booking number?", "What is your booking code, QX7T4P?",
         "Do you have your booking number?", "Can you tell me your name?", "The code is valid for 10 minutes.",
         "Ne donnez jamais ce code à personne.", "Nous ne vous demanderons jamais votre mot de passe.",
