@@ -115,13 +115,14 @@ async def _fault(_request: Request, _error: Exception) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _joined(settings: Settings, app: Starlette) -> AsyncIterator[Parts]:
+async def _joined(settings: Settings) -> AsyncIterator[Parts]:
     """Opens vault and store, starts the background work, ends it all in the opposite order."""
     async with contextlib.AsyncExitStack() as stack:
         vault = Vault.open(keyring=settings.keyring, root_key=settings.root_key)
         stack.callback(vault.close)
         store = await Store.open(settings, vault)
         stack.push_async_callback(store.close)
+        store.claim()
         passwords = PasswordGate()
         stack.callback(passwords.close)
         records = Records(settings)
@@ -173,15 +174,20 @@ def create_app(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _joined(settings, app) as parts:
-            app.state.parts = parts
-            yield
+        try:
+            async with _joined(settings) as parts:
+                app.state.parts = parts
+                yield
+        except AparteError as error:
+            app.state.failure = error  # the server's library tells only that the start failed
+            raise
 
     handlers: dict[Any, Any] = {AparteError: _refused, HTTPException: _http_error, Exception: _fault}
     app = Starlette(routes=[_route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
     app.state.assets = assets.load()
     app.state.limits = ws.Limits(Places(settings.sockets_per_address))
     app.state.draining = False
+    app.state.failure = None
     app.router.redirect_slashes = False
     ws.check_declared()
     check_routes(app)
@@ -293,3 +299,5 @@ async def serve(
         server.should_exit = True
         waiting.cancel()
         await serving
+    if app.state.failure is not None:
+        raise app.state.failure

@@ -10,15 +10,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, select
 
 from aparte.actions import expiry, inbox, marks, reading
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
 from aparte.model import AgentCaller
-from aparte.store import people
-from aparte.store.schema import conversation
+from aparte.store import Connection, keeping, people
 
 log = structlog.get_logger("aparte.jobs")
 SIGNED_OUT: Final = 4401
@@ -97,9 +95,7 @@ class Jobs:
             some = wanted[start : start + _AT_ONCE]
 
             def query(connection: Connection, some: list[str] = some) -> dict[str, tuple[int, int]]:
-                table = conversation.c
-                found = select(table.id, table.visitor_seq, table.staff_seq).where(table.id.in_(some))
-                return {row[0]: (row[1], row[2]) for row in connection.execute(found)}
+                return keeping.tops(connection, some)
 
             tops.update(await parts.store.read(query))
         now = parts.store.now()

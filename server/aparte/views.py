@@ -6,7 +6,7 @@ Knows, field by field, what is a visitor's and what is staff's. Must not know so
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -20,6 +20,7 @@ from aparte.frames import (
     MessageBody,
     Part,
     Sender,
+    Standing,
     StandingBody,
 )
 from aparte.model import Agent, Site
@@ -39,10 +40,9 @@ def _message(body: MessageBody) -> Part:
     return _replace(body, held="") if body.held else body
 
 
-def _without_reference(body: CheckBody | StandingBody) -> Part:
-    if isinstance(body, CheckBody):
-        return CheckBody(_replace(body.check, reference=""))
-    return StandingBody(_replace(body.standing, reference=""), body.why)
+def without_reference(part: Standing) -> Standing:
+    """A standing as the visitor may see it."""
+    return cast("Standing", _replace(part, reference=""))
 
 
 _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
@@ -50,8 +50,8 @@ _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
     "assigned": lambda body: AssignedBody(body.agent),
     "closed": lambda body: body,
     "reopened": lambda body: body,
-    "check": _without_reference,
-    "standing": _without_reference,
+    "check": lambda body: CheckBody(_replace(body.check, reference="")),
+    "standing": lambda body: StandingBody(without_reference(body.standing), body.why),
     "frozen": lambda body: body,
     "unfrozen": lambda body: body,
     "act": lambda body: ActBody(body.act, body.state, body.title, body.label, body.due),

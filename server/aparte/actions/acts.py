@@ -6,7 +6,6 @@ Knows the order: gate, connector, gate again, event. Must not know how the conne
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection
 
 from aparte.actions import door, gate
 from aparte.actions.checks import alarm, show_late
@@ -18,7 +17,7 @@ from aparte.identity.life import normal_reference
 from aparte.model import AgentCaller
 from aparte.policy import RECORD_ACTS
 from aparte.records import Connector, connector_of
-from aparte.store import Tx, cid_key, conversations, outbox
+from aparte.store import Connection, Tx, cid_key, conversations, outbox
 from aparte.store.conversations import Conversation, Proof
 from aparte.store.outbox import Row
 

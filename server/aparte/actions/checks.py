@@ -6,10 +6,10 @@ Knows who may do which. Must not know how tries are counted: `identity.life` doe
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import Connection
 
 from aparte import guard
 from aparte.actions import door
@@ -20,10 +20,10 @@ from aparte.delivery import Letter, code_letter, letter_language
 from aparte.errors import BadInput, BadState, CodeRefused, NotFound
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
-from aparte.identity.life import normal_reference
-from aparte.model import AgentCaller, VisitorCaller
+from aparte.identity.life import Asked, normal_reference
+from aparte.model import AgentCaller, Caller, VisitorCaller
 from aparte.records import Contact, connector_of
-from aparte.store import Tx, checks, conversations, outbox, people
+from aparte.store import Connection, Tx, checks, cid_key, conversations, outbox, people
 from aparte.store.checks import Secret
 from aparte.store.conversations import Conversation
 from aparte.store.outbox import Row
@@ -52,50 +52,73 @@ def _reference(parts: Parts, row: Conversation, given: str, known: str) -> str:
     return reference
 
 
-async def ask(parts: Parts, caller: AgentCaller, conversation: str, reference: str) -> Written:
+def _asked(tx: Tx, row: Conversation, caller: Caller, cid: str, *about: str) -> tuple[Asked, Written | None]:
+    """The frame's client id for its event, and what an earlier copy of the frame did already."""
+    key = cid_key(row.id, door.actor(caller)[1], cid)
+    mac = tx.vault.conversation_mac(row.key_id, "check", *about)
+    known = tx.repeat(key, mac)
+    if known is None:
+        return Asked(key, mac), None
+    seq = known.visitor_seq if isinstance(caller, VisitorCaller) else known.staff_seq
+    return Asked(key, mac), Written(row.id, seq or 0, known.at)
+
+
+async def ask(parts: Parts, caller: AgentCaller, cid: str, conversation: str, reference: str) -> Written:
     """The agent asks for a check: the code leaves at once when the reference is known."""
 
     def apply(tx: Tx) -> Written:
         row = door.enter_open(tx, caller, conversation)
+        asked, before = _asked(tx, row, caller, cid, reference)
+        if before is not None:
+            return before
         tx.audit(door.actor(caller), "check.request", row.id)
         if reference.strip():
             session = people.session_of_visitor(tx.connection, row.visitor_id)
-            parts.life.start(tx, row, session, _reference(parts, row, reference, ""))
+            parts.life.start(tx, row, session, _reference(parts, row, reference, ""), asked)
         else:
-            parts.life.offer(tx, row, "")
+            parts.life.offer(tx, row, "", asked)
         return Written(row.id, row.staff_seq, tx.now)
 
-    written = await parts.store.write(apply)
-    parts.ring()
-    return written
+    return await _written(parts, apply)
 
 
-async def start(parts: Parts, caller: VisitorCaller, conversation: str, reference: str) -> Written:
+async def start(parts: Parts, caller: VisitorCaller, cid: str, conversation: str, reference: str) -> Written:
     """The customer asks for the code. Answered before anything is looked up."""
 
     def apply(tx: Tx) -> Written:
         row = door.enter_open(tx, caller, conversation)
+        asked, before = _asked(tx, row, caller, cid, reference)
+        if before is not None:
+            return before
         live = parts.life.live(tx, row)
         known = live.secret.reference if live else ""
         tx.audit(door.actor(caller), "check.start", row.id)
-        parts.life.start(tx, row, caller.session, _reference(parts, row, reference, known))
+        parts.life.start(tx, row, caller.session, _reference(parts, row, reference, known), asked)
         return Written(row.id, row.visitor_seq, tx.now)
 
-    written = await parts.store.write(apply)
-    parts.ring()
-    return written
+    return await _written(parts, apply)
 
 
-async def resend(parts: Parts, caller: VisitorCaller, conversation: str, check_id: str) -> Written:
+async def resend(parts: Parts, caller: VisitorCaller, cid: str, conversation: str, check_id: str) -> Written:
+    """Another letter for the same check."""
+
     def apply(tx: Tx) -> Written:
         row = door.enter_open(tx, caller, conversation)
+        asked, before = _asked(tx, row, caller, cid, check_id)
+        if before is not None:
+            return before
         live = parts.life.live(tx, row)
         if live is None or live.id != check_id or live.session != caller.session:
             raise BadState("This check has ended. Ask for a new one.")
         tx.audit(door.actor(caller), "check.resend", row.id, check_id)
-        parts.life.resend(tx, row, live)
+        parts.life.resend(tx, row, live, asked)
         return Written(row.id, row.visitor_seq, tx.now)
 
+    return await _written(parts, apply)
+
+
+async def _written(parts: Parts, apply: Callable[[Tx], Written]) -> Written:
+    """Writes, then wakes the outbox worker."""
     written = await parts.store.write(apply)
     parts.ring()
     return written

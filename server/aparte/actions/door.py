@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from aparte.errors import BadState, Frozen, NotFound
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
-from aparte.store import Tx, conversations
+from aparte.store import Connection, Tx, conversations
 from aparte.store.conversations import Conversation
 
 

@@ -5,14 +5,12 @@ Knows what a line shows. Must not know how often it is refreshed: `jobs` does.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from aparte.actions import gate
 from aparte.actions.parts import Parts
 from aparte.errors import Unreadable
 from aparte.frames import Entry, InboxEntry, InboxGone, MessageBody, encode
 from aparte.model import Agent, AgentCaller, State
-from aparte.store import conversations, events
+from aparte.store import Connection, conversations, events
 from aparte.store.conversations import Conversation
 
 SNIPPET_CHARS = 120

@@ -5,13 +5,10 @@ Knows accounts and sessions. Must not know cookies or prompts.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
-
 from aparte.actions.parts import Parts
 from aparte.errors import BadInput, NotFound, NotSignedIn, TooMany
 from aparte.model import Agent, AgentCaller, Role
-from aparte.store import Store, Tx, directory_changed, new_id, people
+from aparte.store import Connection, Store, Tx, directory_changed, new_id, people
 from aparte.vault import hash_password, needs_rehash, new_token
 
 
@@ -69,14 +66,13 @@ async def add_agent(store: Store, name: str, email: str, role: str, password: st
     hashed = hash_password(password)
 
     def apply(tx: Tx) -> None:
+        if people.agent_by_email(tx.connection, tx.vault, agent.email) is not None:
+            raise BadInput("An agent with this e-mail address exists already.")
         people.add_agent(tx, agent, hashed)
         directory_changed(tx)
         tx.audit(("operator", ""), "agent.add", detail=agent.id)
 
-    try:
-        await store.write(apply)
-    except IntegrityError as error:
-        raise BadInput("An agent with this e-mail address exists already.") from error
+    await store.write(apply)
     await store.refresh()
     return agent
 

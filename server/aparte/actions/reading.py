@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection
-
 from aparte import topics
 from aparte.actions import door, gate
 from aparte.actions.inbox import entry_of
@@ -41,9 +39,9 @@ from aparte.frames import Page as FramePage
 from aparte.hub import Peer, Watch
 from aparte.identity.life import LIVE
 from aparte.model import AgentCaller, Level, Site, State, VisitorCaller
-from aparte.store import Directory, Stored, Tx, checks, conversations, events
+from aparte.store import Connection, Directory, Stored, Tx, checks, conversations, events
 from aparte.store.conversations import Conversation
-from aparte.views import face, staff_event, visitor_event
+from aparte.views import face, staff_event, visitor_event, without_reference
 
 _REFERENCES_IN = 40  # of the customer's last messages are looked through for booking references
 
@@ -74,7 +72,7 @@ def _standing(parts: Parts, row: Conversation, *, staff: bool) -> Standing | Non
     if proof is None or gate.level_of(parts.store.vault, row, parts.policy, now) < Level.V2:
         return None
     shown = parts.life.standing(proof, row)
-    return shown if staff else Standing(shown.level, shown.until, shown.contact)
+    return shown if staff else without_reference(shown)
 
 
 def visitor_view(parts: Parts, connection: Connection, row: Conversation) -> VisitorView:

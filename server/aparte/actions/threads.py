@@ -5,9 +5,7 @@ Knows states. Must not know sockets or how a text is judged.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
-from sqlalchemy import insert
+from dataclasses import dataclass
 
 from aparte import guard
 from aparte.actions import door, gate
@@ -18,7 +16,6 @@ from aparte.frames import ClosedBody, EmptyBody
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
 from aparte.store import Tx, conversations, new_id, people, sites
 from aparte.store.conversations import About, Conversation
-from aparte.store.schema import conversation as table
 from aparte.vault import new_token
 
 
@@ -118,7 +115,7 @@ def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[Visitor
         check_id=None,
         standing=None,
     )
-    tx.connection.execute(insert(table).values(**asdict(row)))
+    conversations.add(tx.connection, row)
     tx.adopt(row)
     return caller, row
 

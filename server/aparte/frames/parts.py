@@ -54,10 +54,13 @@ class CheckCard(Part):
 
 
 class Standing(Part):
-    """What has been proven, and until when it counts if the customer is silent from now on."""
+    """What has been proven, and until when it counts if the customer is silent from now on. Each message of the
+    customer moves `until` to `idle` seconds after it, but never beyond `most`."""
 
     level: int
     until: float = 0.0
+    most: float = 0.0
+    idle: int = 0
     contact: str = ""  # masked; after V2 only
     reference: str = ""  # staff readers only
 

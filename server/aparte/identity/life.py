@@ -35,6 +35,17 @@ def record_index(tx: Tx, site: str, reference: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The client id of the frame that asked, as its event carries it: a repeat sends no second letter."""
+
+    key: bytes | None = None
+    mac: bytes | None = None
+
+
+UNASKED: Final = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Life:
     """The rules of checks with this installation's numbers."""
 
@@ -62,8 +73,9 @@ class Life:
         check = checks.find(tx.connection, tx.vault, row, row.check_id)
         return check if check is not None and check.state in LIVE else None
 
-    def show(self, tx: Tx, row: Conversation, check: Check, *, late: bool = False) -> None:
-        tx.append(row, "check", CheckBody(self.card(tx, row, check, late=late)), sender=SYSTEM, visible=True)
+    def show(self, tx: Tx, row: Conversation, check: Check, *, late: bool = False, asked: Asked = UNASKED) -> None:
+        body = CheckBody(self.card(tx, row, check, late=late))
+        tx.append(row, "check", body, sender=SYSTEM, visible=True, key=asked.key, mac=asked.mac)
 
     def end(self, tx: Tx, row: Conversation, check: Check, state: str) -> None:
         """Ends a check in `state`; its code is void."""
@@ -73,13 +85,13 @@ class Life:
 
     # ── beginning ────────────────────────────────────────────────────────────────────────────────────────
 
-    def offer(self, tx: Tx, row: Conversation, reference: str) -> Check:
+    def offer(self, tx: Tx, row: Conversation, reference: str, asked: Asked = UNASKED) -> Check:
         """The card appears in the thread; nothing is sent before somebody asks for it."""
         self._make_room(tx, row)
         check = Check(new_id(), row.id, "", None, Secret(reference), "offered", None, 0, tx.now, tx.now + DAY)
         checks.add(tx, row, check)
         row.check_id = check.id
-        self.show(tx, row, check)
+        self.show(tx, row, check, asked=asked)
         return check
 
     def _make_room(self, tx: Tx, row: Conversation) -> None:
@@ -88,7 +100,7 @@ class Life:
         if before is not None:
             self.end(tx, row, before, "ended")
 
-    def start(self, tx: Tx, row: Conversation, session: str, reference: str) -> Check:
+    def start(self, tx: Tx, row: Conversation, session: str, reference: str, asked: Asked) -> Check:
         """Starts a check of this record for this visitor session, and has a letter sent.
 
         Whether the record exists is not known here, and nothing that a person sees depends on it.
@@ -109,15 +121,15 @@ class Life:
         # Never equal to a code's hash: an answer to a check without a letter fails like any wrong one.
         check.code_mac = secrets.token_bytes(32)
         check.expires_at = tx.now + self.settings.code_seconds
-        self._send(tx, row, check)
+        self._send(tx, row, check, asked)
         return check
 
-    def resend(self, tx: Tx, row: Conversation, check: Check) -> None:
+    def resend(self, tx: Tx, row: Conversation, check: Check, asked: Asked) -> None:
         """Another letter with another code; the tries stay counted. Raises as `start`, and BadState."""
         if check.state != "started" or check.expires_at <= tx.now:
             raise BadState("This check has ended. Ask for a new one.")
         self._may_send(tx, row)
-        self._send(tx, row, check)
+        self._send(tx, row, check, asked)
 
     def _may_send(self, tx: Tx, row: Conversation) -> None:
         self.refuse_while_paused(tx)
@@ -129,7 +141,7 @@ class Life:
                 retry_after=first - since,
             )
 
-    def _send(self, tx: Tx, row: Conversation, check: Check) -> None:
+    def _send(self, tx: Tx, row: Conversation, check: Check, asked: Asked) -> None:
         assert check.record is not None
         checks.note(tx, "send", row.id.encode())
         recent = checks.count(tx.connection, "send.record", check.record, tx.now - DAY)
@@ -142,7 +154,7 @@ class Life:
             tx.audit(SYSTEM, "check.many_sends", row.id, check.id)
         checks.save(tx, row, check)
         outbox.add(tx, row, "check.letter", check.id.encode(), at=tx.now + delay)
-        self.show(tx, row, check)
+        self.show(tx, row, check, asked=asked)
 
     def refuse_while_paused(self, tx: Tx) -> None:
         """The breaker: many wrong codes everywhere pause all codes for a while."""
@@ -212,8 +224,15 @@ class Life:
 
     def standing(self, proof: Proof, row: Conversation) -> Standing:
         """What screens show of a proof that counts."""
-        until = min(proof.since + self.settings.assurance_seconds, row.active_at + self.settings.assurance_idle_seconds)
-        return Standing(proof.level, until, proof.contact, proof.reference)
+        most, idle = proof.since + self.settings.assurance_seconds, self.settings.assurance_idle_seconds
+        return Standing(
+            level=proof.level,
+            until=min(most, row.active_at + idle),
+            most=most,
+            idle=idle,
+            contact=proof.contact,
+            reference=proof.reference,
+        )
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,18 +6,19 @@ Knows how to open, migrate, read and write the data database. Must not judge, pu
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
 from aparte.config import Settings
-from aparte.errors import StoreDown
+from aparte.errors import BadSetting, StoreDown
 from aparte.model import Agent, Site
 from aparte.store import migrate, people, sites
 from aparte.store.engine import reading_engine, writing_engine
@@ -27,7 +28,7 @@ from aparte.store.transaction import Tx, cid_key, new_id
 from aparte.store.writer import Writer
 from aparte.vault import Vault
 
-__all__ = ["Directory", "Store", "Stored", "Tx", "cid_key", "new_id"]
+__all__ = ["Connection", "Directory", "Store", "Stored", "Tx", "cid_key", "new_id"]
 
 T = TypeVar("T")
 READERS: Final = 4
@@ -56,6 +57,7 @@ class Store:
         self.directory = Directory()
         self.epoch = ""
         self._last = 0.0
+        self._claim: IO[str] | None = None
         self._listener: Callable[[list[Stored]], None] = _nobody
         database = database_of(settings)
         self._writing = writing_engine(database)
@@ -94,6 +96,17 @@ class Store:
         self.epoch = found["epoch"]
         self._last = float(found["clock"])
 
+    def claim(self) -> None:
+        """Takes the data folder for this server until the process ends: live connections of two servers would not
+        hear each other. Raises BadSetting when another server has it."""
+        self._claim = (self._settings.data / "serve.lock").open("w")
+        try:
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadSetting(
+                f"Another aparte serve uses {self._settings.data}. Stop it, or set another data."
+            ) from error
+
     async def close(self) -> None:
         """Commits what is waiting, then closes."""
         await self._writer.stop()
@@ -103,6 +116,8 @@ class Store:
         self._readers.shutdown(wait=True)
         self._reading.dispose()
         self._writing.dispose()
+        if self._claim is not None:
+            self._claim.close()
 
     def listen(self, listener: Callable[[list[Stored]], None]) -> None:
         """`listener` gets each commit's events, in commit order, in the event loop."""

@@ -6,11 +6,11 @@ Knows the columns and how sealed ones are bound. Must not judge who may see or d
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.sql import Select
 
 from aparte.store.schema import conversation as table
@@ -100,6 +100,11 @@ def find(connection: Connection, conversation: str) -> Conversation | None:
 
 def save(connection: Connection, changed: Iterable[Conversation]) -> None:
     connection.execute(_SAVE, [one.values() for one in changed])
+
+
+def add(connection: Connection, row: Conversation) -> None:
+    """A new conversation. Its key is durable in the ring before."""
+    connection.execute(insert(table).values(**asdict(row)))
 
 
 def live_of(connection: Connection, visitor: str) -> Conversation | None:

@@ -51,7 +51,7 @@ async def _agent_types(socket: Socket, frame: frames.Typing) -> None:
 
 
 async def _ask_check(socket: Socket, frame: frames.AskCheck) -> None:
-    written = await checks.ask(socket.parts, socket.agent, frame.conversation, frame.reference)
+    written = await checks.ask(socket.parts, socket.agent, frame.cid, frame.conversation, frame.reference)
     socket.acknowledge(frame.cid, written)
 
 

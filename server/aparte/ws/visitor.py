@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection
-
 from aparte import frames
 from aparte.actions import checks, door, messages, reading, threads
+from aparte.store import Connection
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
 
@@ -39,7 +38,7 @@ async def _visitor_types(socket: Socket, frame: frames.Typing) -> None:
 
 
 async def _start_check(socket: Socket, frame: frames.StartCheck) -> None:
-    written = await checks.start(socket.parts, socket.visitor, frame.conversation, frame.reference)
+    written = await checks.start(socket.parts, socket.visitor, frame.cid, frame.conversation, frame.reference)
     socket.acknowledge(frame.cid, written)
 
 
@@ -50,7 +49,9 @@ async def _code(socket: Socket, frame: frames.Code) -> None:
 
 
 async def _resend(socket: Socket, frame: frames.Resend) -> None:
-    socket.acknowledge(frame.cid, await checks.resend(socket.parts, socket.visitor, frame.conversation, frame.check))
+    socket.acknowledge(
+        frame.cid, await checks.resend(socket.parts, socket.visitor, frame.cid, frame.conversation, frame.check)
+    )
 
 
 async def _end(socket: Socket, frame: frames.End) -> None:

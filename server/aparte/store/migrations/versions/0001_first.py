@@ -185,6 +185,11 @@ def upgrade() -> None:
             f"CREATE TRIGGER audit_no_{deed.lower()} BEFORE {deed} ON audit "
             "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
         )
+    # INSERT OR REPLACE would remove the old row without asking the trigger above.
+    op.execute(
+        "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id) "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+    )
 
 
 def downgrade() -> None:
