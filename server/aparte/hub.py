@@ -116,21 +116,29 @@ class Hub:
 
     def __init__(self, directory: Directory) -> None:
         self.peers: set[Peer] = set()
+        self._agents: set[Peer] = set()
         self.changed: set[str] = set()  # conversations whose inbox line may have changed
         self._directory = directory
         self._rooms: dict[str, _Room] = {}
 
     # ── who is here ──────────────────────────────────────────────────────────────────────────────────────
 
+    def join(self, peer: Peer) -> None:
+        """A peer that has said hello."""
+        self.peers.add(peer)
+        if isinstance(peer.caller, AgentCaller):
+            self._agents.add(peer)
+
     def agents(self) -> list[Peer]:
-        return [peer for peer in self.peers if isinstance(peer.caller, AgentCaller)]
+        return list(self._agents)
 
     def online(self) -> set[str]:
         """The ids of the agents who have the panel open."""
-        return {peer.caller.agent.id for peer in self.peers if isinstance(peer.caller, AgentCaller)}
+        return {peer.caller.agent.id for peer in self._agents if isinstance(peer.caller, AgentCaller)}
 
     def leave(self, peer: Peer) -> None:
         self.peers.discard(peer)
+        self._agents.discard(peer)
         for conversation in list(peer.watched):
             self.unwatch(peer, conversation)
 

@@ -170,7 +170,7 @@ async def _agent_hello(socket: Socket, caller: AgentCaller, data: str) -> None:
     auth.require_ticket(socket.parts, caller, hello.ticket)
     parts, peer = socket.parts, socket.peer
     peer.caller = caller
-    parts.hub.peers.add(peer)
+    parts.hub.join(peer)
     await auth.keep_alive(parts, caller)
     lines = await inbox.lines(parts, caller)
     peer.shown.update(line.id for line in lines)
@@ -193,7 +193,7 @@ async def _visitor_hello(socket: Socket, data: str) -> None:
     socket.site, socket.token, socket.lang = site, hello.token, hello.lang
     found = await auth.visitor_of(parts, site.id, hello.token)
     peer.caller = found[0] if found else None
-    parts.hub.peers.add(peer)
+    parts.hub.join(peer)
     welcome = await reading.visitor_welcome(parts, site, found[0] if found else None)
     peer.say(welcome)
     if found and found[1] == "next":
