@@ -18,14 +18,17 @@ def note(parts: Parts, peer: Peer, mark: Mark) -> None:
     `peer.watched` says that the peer came through the door."""
     marks = parts.marks.setdefault(mark.conversation, Marks())
     staff = isinstance(peer.caller, AgentCaller)
-    delivered = max(mark.delivered, mark.read)
+    # Nobody has read what was not sent to them: a mark from the future would hide what comes.
+    sent = peer.watched[mark.conversation].sent
+    read = min(mark.read, sent)
+    delivered = max(min(mark.delivered, sent), read)
     if staff:
         marks.staff_delivered = max(marks.staff_delivered, delivered)
-        marks.staff_read = max(marks.staff_read, mark.read)
+        marks.staff_read = max(marks.staff_read, read)
         told = MarksFrame(mark.conversation, "staff", marks.staff_delivered, marks.staff_read)
     else:
         marks.visitor_delivered = max(marks.visitor_delivered, delivered)
-        marks.visitor_read = max(marks.visitor_read, mark.read)
+        marks.visitor_read = max(marks.visitor_read, read)
         told = MarksFrame(mark.conversation, "visitor", marks.visitor_delivered, marks.visitor_read)
     parts.hub.tell(mark.conversation, told, staff=not staff)
 
