@@ -11,13 +11,22 @@ export interface Colleague { id: string; name: string; role: string; online?: bo
 export interface Sender { kind: 'visitor' | 'agent' | 'system'; name?: string; role?: string; id?: string }
 export interface CheckCard {
   id: string;
-  state: 'offered' | 'started' | 'failed' | 'expired' | 'killed' | 'verified';
+  state: 'offered' | 'started' | 'failed' | 'expired' | 'killed' | 'verified' | 'ended';
   until?: number;
   tries_left?: number;
   sends_left?: number;
+  named?: boolean;
+  late?: boolean;
   reference?: string;
 }
-export interface Standing { level: number; until?: number; contact?: string; reference?: string }
+export interface Standing {
+  level: number;
+  until?: number;
+  most?: number;
+  idle?: number;
+  contact?: string;
+  reference?: string;
+}
 export interface SiteFace { id: string; name: string; desk?: string; accent?: string; phone?: string; online?: boolean }
 export interface Privacy { host: string; kept_days: number }
 export interface PageSeen { url?: string; title?: string }

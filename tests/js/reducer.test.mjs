@@ -120,11 +120,11 @@ test('it tells a passing refusal from a final one', () => {
 });
 
 test('it does not let history turn the view back', () => {
-  const now = view(3, { state: 'closed', agent: null });
-  const state = hear(fresh(), welcome(now), { t: 'reset', conversation: ROOM, epoch: 'e1', view: now },
-    { t: 'events', conversation: ROOM, top: 3, items: [event(1), event(2, { kind: 'assigned', body: { agent: { name: 'Claire', role: '' } } }), event(3, { kind: 'closed', body: { by: 'agent' } })] });
-  assert.equal(state.view.state, 'closed');
-  assert.equal(state.view.agent, null);
+  const now = view(3, { state: 'waiting', frozen: false });
+  const system = { kind: 'system' };
+  const items = [event(1), event(2, { kind: 'frozen', body: {}, sender: system }), event(3, { kind: 'closed', body: { by: 'agent' }, sender: system })];
+  const state = hear(fresh(), welcome(now), { t: 'reset', conversation: ROOM, epoch: 'e1', view: now }, { t: 'events', conversation: ROOM, top: 3, items });
+  assert.deepEqual(state.view, now);
 });
 
 test('it follows what happens to the conversation', () => {
@@ -154,6 +154,21 @@ test('it tells a wrong code from a letter sent again', () => {
   state = step(state, { id: card.id, state: 'verified' });
   assert.equal(state.checkNote, '');
   assert.equal(state.view.check.state, 'verified');
+});
+
+test('it tells a refused code as a wrong one, once', () => {
+  const state = reduce(talking(), { type: 'asked', cid: 'd1', deed: 'code' });
+  const after = hear(state, { t: 'error', code: 'code_refused', sentence: 's', cid: 'd1' });
+  assert.deepEqual([after.checkNote, after.failure, after.asking], ['wrong', null, null]);
+});
+
+test('it moves the end of what was proven with each message of the customer, never beyond the most', () => {
+  const standing = { level: 2, until: 1_000, most: 1_700_000_100, idle: 50 };
+  const proven = hear(talking(1), event(2, { kind: 'standing', body: { standing, why: 'code' }, sender: { kind: 'system' } }));
+  assert.equal(hear(proven, event(3)).view.standing.until, 1_000);
+  const said = hear(proven, event(3, { sender: { kind: 'visitor' } }));
+  assert.equal(said.view.standing.until, 1_700_000_053);
+  assert.equal(hear(said, event(4, { sender: { kind: 'visitor' }, at: 1_700_000_090 })).view.standing.until, 1_700_000_100);
 });
 
 test('it keeps the refusal of a deed until the next try', () => {

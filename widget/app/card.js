@@ -16,33 +16,36 @@ import { Icon } from './icons.js';
 
 const DIGITS = 8;
 
-/** @param {Props} props */
+/** The check that can still succeed. `isAnew`: the last one cannot, and the customer wants another. @param {Props & {isAnew: boolean}} props */
 export function Check(props) {
-  const check = props.state.view?.check;
-  if (!check || check.state === 'verified' || props.state.view?.frozen) return '';
+  const { check, state, frozen } = props.state.view ?? {};
+  const isOffer = check?.state === 'offered' || props.isAnew;
+  if (!check || frozen || state === 'closed' || !(isOffer || check.state === 'started')) return '';
   return html`<section class="check" aria-label=${props.words.check.title} key=${check.id}>
-    ${check.state === 'offered' ? html`<${Offer} ...${props} check=${check} />` : check.state === 'started' ? html`<${Code} ...${props} check=${check} />` : html`<${Over} ...${props} check=${check} />`}
+    ${isOffer ? html`<${Offer} ...${props} check=${check} />` : html`<${Code} ...${props} check=${check} />`}
   </section>`;
 }
 
 /** @param {CardProps} props */
 function Offer(props) {
-  const { state, talk, words } = props;
+  const { state, talk, words, check } = props;
   const [reference, setReference] = useState('');
   const isBusy = state.asking?.deed === 'start_check';
+  const isKnown = check.state === 'offered' && check.named;
+  const canSend = (isKnown || reference.trim()) && !isBusy;
   /** @param {SubmitEvent} event */
   const onSubmit = (event) => {
     event.preventDefault();
-    if (reference.trim() && !isBusy) talk.ask('start_check', { reference: reference.trim() });
+    if (canSend) talk.ask('start_check', { reference: reference.trim() });
   };
   return html`<form onSubmit=${onSubmit}>
     <h2><${Icon} name="shield" />${words.check.title}</h2>
     <p>${words.check.why}</p>
-    <label>${words.check.reference}
+    ${!isKnown && html`<label>${words.check.reference}
       <input class="reference" value=${reference} maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false}
-        onInput=${(/** @type {any} */ event) => setReference(event.target.value)} /></label>
+        onInput=${(/** @type {any} */ event) => setReference(event.target.value)} /></label>`}
     <${Failure} ...${props} />
-    <button class="primary wide" disabled=${!reference.trim() || isBusy}>${words.check.send}</button>
+    <button class="primary wide" disabled=${!canSend}>${words.check.send}</button>
     <${OtherWay} ...${props} />
   </form>`;
 }
@@ -83,7 +86,7 @@ function Code(props) {
         aria-invalid=${state.checkNote === 'wrong' ? 'true' : undefined} aria-describedby="tries" /></label>
     <p id="tries" class="facts"><span role="timer">${words.check.time(countdown(left))}</span><span>${words.check.tries(tries)}</span></p>
     <div role="alert">${state.checkNote === 'wrong' && html`<p class="bad"><${Icon} name="warn" />${words.check.wrong} ${words.check.tries(tries)}.</p>`}</div>
-    <div role="status">${state.checkNote === 'resent' && html`<p class="soft">${words.check.resent}</p>`}</div>
+    <div role="status">${state.checkNote === 'resent' && html`<p class="soft">${words.check.resent}</p>`}${check.late && html`<p class="late">${words.check.late}</p>`}</div>
     <${Failure} ...${props} />
     <button class="primary wide" disabled=${code.length !== DIGITS || deed === 'code' || left <= 0}>${words.check.verify}</button>
     <div class="row">
@@ -93,19 +96,27 @@ function Code(props) {
   </form>`;
 }
 
-/** Failed, run out, or stopped by whoever got the letter. @param {CardProps} props */
-function Over(props) {
-  const { words, check, phone } = props;
-  const which = /** @type {'failed'|'expired'|'killed'} */ (check.state);
-  return html`<h2><${Icon} name="warn" />${words.check[`${which}Title`]}</h2>
+/**
+ * Failed, run out, or stopped by whoever got the letter: stands in the thread where it happened.
+ * @param {{which: 'failed'|'expired'|'killed', words: import('./view.js').Words, phone: string, onAnew?: () => void}} props
+ */
+export function Over({ which, words, phone, onAnew }) {
+  return html`<section class="check over">
+    <h2><${Icon} name="warn" />${words.check[`${which}Title`]}</h2>
     <p>${words.check[which]}</p>
-    <${Call} words=${words} phone=${phone} />`;
+    <div class="row">
+      ${onAnew && html`<button class="quiet" onClick=${onAnew}>${words.check.again}</button>`}
+      <${Call} words=${words} phone=${phone} />
+    </div>
+  </section>`;
 }
 
 /** What the server refused, in our words. @param {CardProps} props */
 function Failure({ state, words }) {
   const { failure } = state;
-  return html`<div role="alert">${failure && failure.deed !== 'end' && html`<p class="bad"><${Icon} name="warn" />${words.errors[failure.code] ?? words.unknownError}</p>`}</div>`;
+  const isEnough = failure?.code === 'too_many' && failure.deed !== 'code';
+  const text = failure && failure.deed !== 'end' && (isEnough ? words.check.enough : (words.errors[failure.code] ?? words.unknownError));
+  return html`<div role="alert">${text && html`<p class="bad"><${Icon} name="warn" />${text}</p>`}</div>`;
 }
 
 /** @param {CardProps} props */

@@ -250,6 +250,12 @@ function follow(view, event) {
       const isResent = goesOn && (check.sends_left ?? 0) < (before.sends_left ?? 0);
       return { view: { ...view, check }, checkNote: isWrong ? 'wrong' : isResent ? 'resent' : '', failure: null };
     }
+    case 'message': {
+      // Each message of the customer's moves the end of what was proven.
+      const { standing } = view;
+      if (!standing?.idle || event.sender.kind !== 'visitor') return { view };
+      return { view: { ...view, standing: { ...standing, until: Math.min(standing.most ?? 0, event.at + standing.idle) } } };
+    }
     default:
       return { view };
   }
@@ -275,7 +281,10 @@ function prepend(state, items, more) {
  */
 function fail(state, { cid, code, sentence, retry_after }) {
   if (!cid) return { ...state, isFetching: false };
-  if (state.asking?.cid === cid) return { ...state, asking: null, failure: { deed: state.asking.deed, code, sentence } };
+  if (state.asking?.cid === cid) {
+    if (code === 'code_refused') return { ...state, asking: null, checkNote: 'wrong' };
+    return { ...state, asking: null, failure: { deed: state.asking.deed, code, sentence } };
+  }
   if (isPassing(code, retry_after)) return edit(state, cid, { isLate: true });
   return edit(state, cid, { state: 'refused', isLate: false, code, sentence });
 }

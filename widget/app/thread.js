@@ -6,7 +6,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static/shared/preact.js';
 import { Prose } from '../../static/shared/prose.js';
 import { clock, dayName, dayOf, price } from '../../static/shared/time.js';
-import { Check } from './card.js';
+import { Check, Over } from './card.js';
 import { Language } from './controls.js';
 import { Icon } from './icons.js';
 
@@ -22,16 +22,18 @@ const AT_END = 60;
 
 /** @param {Props & {onEdit: (text: string) => void}} props */
 export function Thread(props) {
-  const { state, talk, words, lang, isOpen, isLasting, onEnd, onLang } = props;
+  const { state, talk, words, lang, isOpen, isLasting, phone, onEnd, onLang } = props;
   const log = useRef(/** @type {HTMLDivElement|null} */ (null));
   const held = useRef({ isAtEnd: true, first: 0, height: 0 });
   const [isAway, setAway] = useState(false);
+  const [anew, setAnew] = useState(''); // the ended check in whose place another is wanted
   const now = Date.now() / 1000 + state.skew;
   const first = state.events[0]?.seq ?? 0;
   const shown = state.events.filter((event) => isShown(event, words));
   // What comes in above is old: it is not read aloud.
   const isQuiet = state.isFetching || first < held.current.first;
 
+  const onAnew = (/** @type {string} */ id) => ((held.current.isAtEnd = true), setAnew(id));
   const toEnd = () => log.current && (log.current.scrollTop = log.current.scrollHeight);
   const look = () => {
     const box = log.current;
@@ -75,9 +77,9 @@ export function Thread(props) {
       </div>`}
       ${!isLasting && html`<p class="line">${words.noStorage}</p>`}
       ${state.hasOlder && html`<button class="link older" disabled=${state.isFetching} onClick=${() => talk.older()}>${state.isFetching ? words.fetching : words.earlier}</button>`}
-      ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, lang, now }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} />`)}
+      ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, lang, now }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} phone=${phone} anew=${anew} onAnew=${onAnew} />`)}
       ${state.entries.map((entry) => html`<${Waiting} key=${entry.cid} ...${props} entry=${entry} />`)}
-      <${Check} ...${props} />
+      <${Check} ...${props} isAnew=${anew !== '' && anew === state.view?.check?.id && isOver(state.view.check.state)} />
       ${state.isTyping && html`<p class="typing"><span class="unseen">${words.typing}</span><i /><i /><i /></p>`}
     </div>
     ${hasNew && html`<button class="newest" onClick=${() => (toEnd(), log.current?.focus())}><${Icon} name="down" />${words.newest}</button>`}
@@ -86,12 +88,17 @@ export function Thread(props) {
 
 /**
  * @param {{event: Event, before?: Event, after?: Event, words: Words, lang: 'en'|'fr', now: number,
- *   view: import('./reducer.js').View|null}} props
+ *   view: import('./reducer.js').View|null, phone: string, anew: string, onAnew: (check: string) => void}} props
  */
-function Item({ event, before, after, words, lang, now, view }) {
+function Item({ event, before, after, words, lang, now, view, phone, anew, onAnew }) {
   const isNewDay = !before || dayOf(before.at) !== dayOf(event.at);
   const day = isNewDay && html`<h2 class="day">${dayName(event.at, lang, now)}</h2>`;
   if (event.kind !== 'message') {
+    if (event.kind === 'check') {
+      const { id, state } = event.body.check;
+      const canAsk = view?.check?.id === id && isOver(view.check.state) && view.state !== 'closed' && !view.frozen && anew !== id;
+      return html`${day}<${Over} which=${state} words=${words} phone=${phone} onAnew=${canAsk && (() => onAnew(id))} />`;
+    }
     const line = event.kind === 'act' ? html`<${Act} event=${event} words=${words} lang=${lang} />` : happened(event, words);
     return html`${day}${line}`;
   }
@@ -136,8 +143,12 @@ function Waiting({ entry, words, talk, onEdit }) {
   </article>`;
 }
 
+/** @param {import('../../static/shared/frames.js').CheckCard['state']} state */
+const isOver = (state) => state === 'failed' || state === 'expired' || state === 'killed';
+
 /** @param {Event} event @param {Words} words */
 function isShown(event, words) {
+  if (event.kind === 'check') return isOver(event.body.check.state);
   return event.kind === 'message' || (event.kind === 'act' ? event.body.state === 'done' : lineOf(event, words) !== '');
 }
 

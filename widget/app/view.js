@@ -121,7 +121,7 @@ function Privacy({ state, words, lang, onLang, onDone, onStop }) {
     <div class="sheet">
       <h2 id="privacy"><${Icon} name="lock" />${words.privacy.title}</h2>
       <ul>
-        <li>${words.privacy.host(host)}</li>
+        <li>${words.privacy.host(state.site.name, host)}</li>
         <li>${words.privacy.sealed}</li>
         ${kept_days > 0 && html`<li>${words.privacy.kept(kept_days)}</li>`}
         <li>${words.privacy.mail}</li>
