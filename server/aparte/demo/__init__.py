@@ -88,7 +88,8 @@ async def _run(port: int | None, data: Path | None, *, as_json: bool, story: boo
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aparte-")))
         if story:
-            return await _play(port, folder, console)
+            # Nobody types these addresses, so any free ports do.
+            return await _play(port or 0, folder, console)
         async with running(port, folder, stop) as demo:
             if as_json:
                 print(demo.line(), flush=True)
