@@ -12,7 +12,7 @@
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(accent.slice(at, at + 2), 16));
 
   const host = document.createElement('aparte-chat');
-  const root = host.attachShadow({ mode: 'closed' });
+  const root = host.attachShadow({ mode: 'open' });
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`
 :host{all:initial!important;position:fixed!important;z-index:2147483000!important;right:20px!important;bottom:20px!important;color-scheme:light dark!important}

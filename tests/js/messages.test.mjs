@@ -97,7 +97,7 @@ test('it makes, stores and asks nothing before the first press', () => {
   assert.equal(one('iframe'), undefined);
   assert.deepEqual(seen.stored, {});
   assert.deepEqual(seen.said, []);
-  assert.equal(one('aparte-chat').shadow.mode, 'closed');
+  assert.equal(one('aparte-chat').shadow.mode, 'open');
 });
 
 test('it names the button in the language of the page', () => {
