@@ -102,7 +102,7 @@ async def prepare(folder: Path) -> None:
     """Makes data, key ring and root key with one site and the agents, to be copied for each server."""
     settings = settings_in(folder)
     for path in (settings.keyring, settings.root_key):
-        path.parent.mkdir(mode=0o700)
+        path.parent.mkdir(mode=0o700, parents=True)
     async with opened(settings, new=True) as store:
         await sites.add_site(store, site())
         for name, role in AGENTS.items():

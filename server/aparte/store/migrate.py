@@ -25,17 +25,21 @@ def current(engine: Engine) -> str | None:
 
 
 def to_head(engine: Engine, folder: Path) -> None:
-    """Migrates if need be. The lock file in `folder` keeps a second process from doing so at the same time."""
-    if current(engine) == HEAD:
-        return
+    """Migrates if need be. The lock file in `folder` keeps a second process from looking before the first is done:
+    making a database, and switching it to its log, are the two things that SQLite does not let another wait for."""
+    with (folder / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if current(engine) != HEAD:
+            _upgrade(engine)
+
+
+def _upgrade(engine: Engine) -> None:
     # Imported here: a start on an up-to-date store need not load the migration tool.
     from alembic import command
     from alembic.config import Config
 
-    with (folder / "migrate.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        config = Config()
-        config.set_main_option("script_location", str(_SCRIPTS))
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

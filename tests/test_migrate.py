@@ -1,0 +1,101 @@
+"""Twin of store/migrate.py: what the migrations make is what the schema says."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine
+
+from aparte.store import migrate
+from aparte.store.engine import writing_engine
+from aparte.store.schema import metadata
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return writing_engine(tmp_path / "aparte.db")
+
+
+def test_it_makes_what_the_schema_says(engine: Engine, tmp_path: Path) -> None:
+    migrate.to_head(engine, tmp_path)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_it_knows_its_newest_revision() -> None:
+    files = (Path(migrate.__file__).parent / "migrations" / "versions").glob("*.py")
+    found = dict(
+        re.search(r'^revision = "(\w+)".*?^down_revision = (.*?)$', f.read_text(), re.MULTILINE | re.DOTALL).groups()
+        for f in files
+    )  # type: ignore[union-attr]
+    before = {value.strip().strip('"') for value in found.values()}
+    assert [revision for revision in found if revision not in before] == [migrate.HEAD]
+
+
+def test_it_does_nothing_twice(engine: Engine, tmp_path: Path) -> None:
+    assert migrate.current(engine) is None
+    migrate.to_head(engine, tmp_path)
+    assert migrate.current(engine) == migrate.HEAD
+    before = (tmp_path / "aparte.db").read_bytes()
+    migrate.to_head(engine, tmp_path)
+    assert (tmp_path / "aparte.db").read_bytes() == before
+    engine.dispose()
+
+
+def test_it_lets_two_begin_at_once(tmp_path: Path) -> None:
+    wrong: list[Exception] = []
+
+    def begin() -> None:
+        engine = writing_engine(tmp_path / "aparte.db")
+        try:
+            migrate.to_head(engine, tmp_path)
+        except Exception as error:  # noqa: BLE001 - told to the test below
+            wrong.append(error)
+        finally:
+            engine.dispose()
+
+    both = [threading.Thread(target=begin) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert wrong == []
+    with closing(sqlite3.connect(tmp_path / "aparte.db")) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.HEAD,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET action = 'nothing' WHERE id = 1",
+        "UPDATE audit SET id = 9 WHERE id = 1",
+        "DELETE FROM audit WHERE id = 1",
+        "DELETE FROM audit",
+        "REPLACE INTO audit VALUES (1, 2.0, 'agent', 'b', 'other', '', '')",
+    ],
+)
+def test_it_makes_an_audit_log_that_only_grows(engine: Engine, tmp_path: Path, statement: str) -> None:
+    migrate.to_head(engine, tmp_path)
+    engine.dispose()
+    with closing(sqlite3.connect(tmp_path / "aparte.db")) as database:
+        add = (
+            "INSERT INTO audit (at, actor_kind, actor_id, action, conversation_id, detail) "
+            "VALUES (1.0, 'agent', 'a', 'told', '', '')"
+        )
+        database.execute(add)
+        database.execute(add)
+        database.commit()
+        before = database.execute("SELECT * FROM audit").fetchall()
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            database.execute(statement)
+        assert database.execute("SELECT * FROM audit").fetchall() == before
+        assert len(before) == 2
