@@ -1,7 +1,7 @@
 /**
- * Packs the widget for the wire: `node widget/pack.mjs` writes app/main.min.js and app/app.min.css. Needs esbuild.
+ * Packs the widget for the wire: `node widget/pack.mjs` writes the `.min` files of app/. Needs esbuild.
  *
- * Both begin with a stamp of the sources that they were made from; a test refuses a stale one. The guard and the words
+ * Each begins with a stamp of the sources that they were made from; a test refuses a stale one. The guard and the words
  * stay files of their own, fetched when they are needed. Why there is a packer: docs/adr.
  *
  * @module
@@ -13,7 +13,12 @@ import { fileURLToPath } from 'node:url';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
-export const PACKS = { 'app/main.min.js': 'app/main.js', 'app/app.min.css': 'app/app.css' };
+export const PACKS = {
+  'app/main.min.js': 'app/main.js',
+  'app/words.en.min.js': 'app/words.en.js',
+  'app/words.fr.min.js': 'app/words.fr.js',
+  'app/app.min.css': 'app/app.css',
+};
 const LAZY = ['./guard.js', './words.en.js', './words.fr.js'];
 
 /**
@@ -59,7 +64,7 @@ export async function pack(entry) {
     write: false,
   });
   const head = entry.endsWith('.js') ? `// @ts-nocheck\n${stamp(entry)}` : stamp(entry);
-  return `${head}\n${outputFiles[0].text}`;
+  return `${head}\n${outputFiles[0].text.replace(/(\.\/words\.\w\w)\.js/g, '$1.min.js')}`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
