@@ -66,12 +66,14 @@ export class Link {
     /** @type {ReturnType<typeof setInterval>|undefined} */
     this.watch = undefined;
     this.wake = () => this.#wake();
+    this.cut = () => this.#cut();
   }
 
   /** Connects and stays connected until `stop`. */
   start() {
     if (this.state !== 'stopped' && this.state !== 'refused') return;
     globalThis.addEventListener?.('online', this.wake);
+    globalThis.addEventListener?.('offline', this.cut);
     globalThis.document?.addEventListener('visibilitychange', this.wake);
     this.watch ??= setInterval(() => this.#listen(), 5_000);
     this.tries = 0;
@@ -81,6 +83,7 @@ export class Link {
   /** Ends the connection for good. */
   stop() {
     globalThis.removeEventListener?.('online', this.wake);
+    globalThis.removeEventListener?.('offline', this.cut);
     globalThis.document?.removeEventListener('visibilitychange', this.wake);
     clearInterval(this.watch);
     this.watch = undefined;
@@ -160,9 +163,8 @@ export class Link {
    * @param {number} code
    */
   #lost(socket, code) {
-    if (socket !== this.socket) return;
+    if (socket !== this.socket || this.state === 'stopped') return;
     this.socket = null;
-    if (this.state === 'stopped') return;
     clearTimeout(this.timer);
     if ((this.options.final ?? [4400, 4403]).includes(code)) {
       this.#become('refused', code);
@@ -176,6 +178,14 @@ export class Link {
     const socket = this.socket;
     this.socket = null; // its late events concern nobody any more
     socket?.close();
+  }
+
+  /** The browser says that the network has gone: the socket would notice much later. */
+  #cut() {
+    const { socket } = this;
+    if (!socket) return;
+    socket.close();
+    this.#lost(socket, 1006);
   }
 
   /** The network or the screen is back: do not sit out the delay. */

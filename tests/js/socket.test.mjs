@@ -111,6 +111,20 @@ test('it asks on waking whether the line still lives', async () => {
   assert.equal(sockets.length, 2);
 });
 
+test('it is cut at once when the browser says that the network has gone, and goes on trying', async () => {
+  start();
+  await latest().open();
+  latest().say(welcome());
+  link.cut();
+  assert.deepEqual(states.at(-1), ['waiting', 1006]);
+  assert.ok(sockets[0].isClosedByPage);
+  mock.timers.tick(1_000);
+  assert.equal(sockets.length, 2);
+  link.stop();
+  link.cut();
+  assert.equal(link.state, 'stopped');
+});
+
 test('it does not sit out a long delay when the network is back', () => {
   start();
   for (let tries = 0; tries < 8; tries += 1) {
