@@ -22,7 +22,7 @@ export const PATIENCE_SECONDS = 10;
 /** Sent twice they would do it twice, or be refused for having worked: another letter, a held message taken back. */
 const ONCE = new Set(['ask_check', 'drop_held', 'override']);
 /** How often a line that does not open is asked whether the session has ended. */
-const PROBE_EVERY_SECONDS = 10;
+const PROBE_EVERY_SECONDS = 5;
 const TYPING_EVERY_MS = 3_000;
 const MARK_AFTER_MS = 150;
 const REFRESH_AFTER_MS = 700;
@@ -49,6 +49,8 @@ export class Desk {
     this.told = new Map();
     /** @type {Map<string, number>} */
     this.readTo = new Map();
+    /** The conversation whose composer takes the focus as soon as it is there. */
+    this.focusNext = '';
     this.lastTyping = 0;
     this.probedAt = 0;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
@@ -203,6 +205,12 @@ export class Desk {
     if (then) this.then.set(cid, then);
     this.dispatch({ t: 'do_verb', cid, verb });
     this.#resend();
+  }
+
+  /** Takes a waiting conversation, to answer at once. @param {string} conversation */
+  claim(conversation) {
+    this.focusNext = conversation;
+    this.ask({ t: 'claim', conversation });
   }
 
   /**

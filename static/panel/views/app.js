@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { html, useEffect, useRef, useState } from '../../shared/preact.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
 import { isMine, leads, mayWrite } from '../lists.js';
 import { meant } from '../keys.js';
 import { Choice, allowNotifications, beep, notificationsDenied } from '../notify.js';
@@ -19,6 +19,8 @@ import { Middle } from './thread.js';
 /** @typedef {import('./bits.js').View} View */
 /** @typedef {import('./bits.js').Asked} Asked */
 
+/** Where the focus goes when a column takes the place of another. */
+const COLUMNS = { inbox: '.line[aria-current], .line', thread: '#conversation', person: '.person' };
 export const choices = { notify: new Choice('aparte.notify'), sound: new Choice('aparte.sound') };
 
 /**
@@ -32,6 +34,12 @@ export function App({ desk, state, w, lang, speak, version, unreachable, again }
   /** @type {View} */
   const p = { state, desk, w, lang, ask: setAsked };
   useKeys(p, asked);
+  useLayoutEffect(() => {
+    // One column at a time: the focus must not stay behind in one that is not shown.
+    const focused = document.activeElement;
+    const isLost = !(focused instanceof HTMLElement) || focused === document.body || focused.offsetParent === null;
+    if (state.phase === 'signed_in' && isLost) /** @type {HTMLElement|null} */ (document.querySelector(COLUMNS[state.place]))?.focus();
+  }, [state.place, state.phase, state.active]);
   // What was asked about may have gone meanwhile.
   const isMoot = asked !== null && asked.kind !== 'help' && !state.inbox[asked.conversation];
   useEffect(() => {
@@ -65,11 +73,12 @@ export function App({ desk, state, w, lang, speak, version, unreachable, again }
   return html`
     <a class="skip" href="#conversation">${w.skip}</a>
     <${Banner} p=${p} />
-    <div class="desk" data-place=${state.place}>
+    <main class="desk" data-place=${state.place}>
+      <h1 class="unseen">${w.title}</h1>
       <${Inbox} p=${p} footer=${foot} />
       <${Middle} p=${p} />
       <${Person} p=${p} />
-    </div>
+    </main>
     <${Notices} p=${p} />
     ${asked && !isMoot && html`<${Question} key=${asked.kind} p=${p} asked=${asked} version=${version} onClose=${() => setAsked(null)} />`}
   `;
@@ -150,7 +159,7 @@ function obey(p, meaning, target, isInField) {
       return press(`mode-${meaning}`) || (meaning === 'note' && focusOn('composer'));
     case 'claim':
       if (may !== 'claim') return false;
-      desk.ask({ t: 'claim', conversation });
+      desk.claim(conversation);
       return true;
     case 'transfer':
     case 'close':

@@ -26,6 +26,12 @@ export function Composer({ p, conversation, mayReply }) {
     field.current?.focus();
   }), [conversation]);
 
+  useEffect(() => {
+    if (desk.focusNext !== conversation) return;
+    desk.focusNext = '';
+    field.current?.focus();
+  }, [conversation]);
+
   useLayoutEffect(() => {
     const el = field.current;
     if (!el) return;
@@ -65,7 +71,7 @@ export function Composer({ p, conversation, mayReply }) {
         <button type="button" id="mode-reply" aria-pressed=${String(!isNote)} disabled=${!mayReply} title="${w.reply} (R)" onClick=${() => turn('reply')}>${w.reply}</button>
         <button type="button" id="mode-note" aria-pressed=${String(isNote)} title="${w.note} (N)" onClick=${() => turn('note')}><${Icon} name="note" /> ${w.note}</button>
       </div>
-      <p class="soft" id="composer-hint">${isNote ? w.noteFor : w.sendHint}</p>
+      <p class="soft hint" id="composer-hint">${isNote ? w.noteFor : w.sendHint}</p>
     </div>
     <div class="composer-row">
       <textarea ref=${field} id="composer" rows="2" dir="auto" value=${text} onInput=${onInput} onKeyDown=${onKeyDown}

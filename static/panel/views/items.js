@@ -6,10 +6,11 @@
 import { html } from '../../shared/preact.js';
 import { Prose } from '../../shared/prose.js';
 import { clock, dayName, dayOf, price } from '../../shared/time.js';
+import { PATIENCE_SECONDS } from '../desk.js';
 import { isBusy, isMine, leads, mayOverride } from '../lists.js';
 import { fates } from '../thread.js';
 import { explain } from '../words.js';
-import { callOf } from './bits.js';
+import { callOf, useSecond } from './bits.js';
 import { Icon } from './icons.js';
 
 /** @typedef {import('./bits.js').View} View */
@@ -99,10 +100,11 @@ function Stage({ w, stage }) {
 
 /** A reply or note on its way, or refused. @param {{p: View, item: Pending}} props */
 export function Unsent({ p, item }) {
+  useSecond();
   const { w, desk } = p;
   const { verb } = item;
   if (verb.t !== 'post' && verb.t !== 'note') return null;
-  const isLate = desk.now() - item.at > 10 || item.code !== undefined;
+  const isLate = desk.now() - item.at > PATIENCE_SECONDS || item.code !== undefined;
   const stage = item.state === 'acked' ? w.sent : isLate ? w.notYet : w.waiting;
   return html`<article class="bubble ${verb.t === 'note' ? 'note' : 'ours'} unsent" data-state=${item.state}>
     <p class="who">${verb.t === 'note' ? `${w.note} · ${w.fromYou}` : w.fromYou}</p>
@@ -142,6 +144,7 @@ function Held({ p, event, fate }) {
   const why = isMoney && code === 'needs_check' ? w.heldWhyMoney : /** @type {Record<string, string>} */ (w.heldWhy)[code] ?? explain(w, code, '');
   const goesByItself = code === 'needs_check' || code === 'other_record';
   const mayAct = isMine(state, state.inbox[conversation]) || leads(state);
+  const isFrozen = state.inbox[conversation]?.frozen ?? false;
   const isTakingBack = isBusy(state, conversation, 'drop_held');
   const isFree = mayOverride(state, event.body);
   const drop = (/** @type {(() => void)|undefined} */ then) => desk.ask({ t: 'drop_held', conversation, held }, then);
@@ -150,10 +153,10 @@ function Held({ p, event, fate }) {
     <${Prose} text=${text} />
     <p class="why">${why}${goesByItself ? ` ${w.heldGoes}` : ''}</p>
     ${mayAct && html`<p class="acts">
-      ${goesByItself && html`<button type="button" class="button small primary" onClick=${() => p.ask({ kind: 'check', conversation })}>${w.askCheck}</button>`}
+      ${goesByItself && !isFrozen && html`<button type="button" class="button small primary" onClick=${() => p.ask({ kind: 'check', conversation })}>${w.askCheck}</button>`}
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(() => takeBack(p, conversation, 'reply', text))}>${w.edit}</button>
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(undefined)}>${w.drop}</button>
-      ${isFree && html`<button type="button" class="button small quiet" disabled=${isBusy(state, conversation, 'override')}
+      ${isFree && !isFrozen && html`<button type="button" class="button small quiet" disabled=${isBusy(state, conversation, 'override')}
         onClick=${() => p.ask({ kind: 'override', conversation, held })}>${w.sendAnyway}</button>`}
     </p>`}
     ${mayAct && !isFree && html`<p class="soft">${w.overrideLeads}</p>`}

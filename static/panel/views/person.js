@@ -18,7 +18,7 @@ export function Person({ p }) {
   const { state, desk, w } = p;
   const thread = state.threads[state.active];
   const view = thread?.view;
-  return html`<aside class="person" aria-label=${w.person}>
+  return html`<section class="person" tabindex="-1" aria-label=${w.person}>
     ${thread && html`<header class="head narrow">
       <button type="button" class="icon-button" aria-label=${w.conversation} title=${w.conversation} onClick=${() => desk.dispatch({ t: 'do_place', place: 'thread' })}><${Icon} name="back" /></button>
       <h2>${callOf(w, view?.entry)}</h2>
@@ -29,7 +29,7 @@ export function Person({ p }) {
       <${Booking} p=${p} thread=${thread} />
       <${About} p=${p} view=${view} />
     `}
-  </aside>`;
+  </section>`;
 }
 
 /** @param {View} p @param {Thread} thread */

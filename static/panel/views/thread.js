@@ -21,18 +21,25 @@ const NEAR_END = 72;
 export function Middle({ p }) {
   const { state, w } = p;
   const thread = state.threads[state.active];
-  return html`<main class="middle" id="conversation" aria-label=${w.conversation}>
+  return html`<section class="middle" id="conversation" tabindex="-1" aria-label=${w.conversation}>
     ${state.open.length > 0 && html`<${Tabs} p=${p} />`}
     ${thread
       ? html`<${Conversation} key=${thread.id} p=${p} thread=${thread} />`
       : html`<div class="empty"><p class="strong">${w.pick}</p><p class="soft">${w.pickLead}</p></div>`}
-  </main>`;
+  </section>`;
 }
 
 /** @param {{p: View}} props */
 function Tabs({ p }) {
   const { state, desk, w } = p;
-  return html`<nav class="tabs" aria-label=${w.openTabs}><ul>
+  const list = useRef(/** @type {HTMLElement|null} */ (null));
+  /** @param {string} id */
+  const shut = (id) => {
+    desk.shut(id);
+    // What was pressed is gone: the focus goes to the tab that is on now, or back to the list.
+    requestAnimationFrame(() => /** @type {HTMLElement|null} */ (list.current?.querySelector('[aria-current]') ?? document.querySelector('[data-line]'))?.focus());
+  };
+  return html`<nav class="tabs" ref=${list} aria-label=${w.openTabs}><ul>
     ${state.open.map((id) => {
       const entry = state.inbox[id] ?? state.threads[id]?.view?.entry;
       const name = callOf(w, entry);
@@ -45,7 +52,7 @@ function Tabs({ p }) {
           ${isUnsaid && html`<span class="unsaid" title=${w.unsaid}>✎<span class="unseen"> ${w.unsaid}</span></span>`}
           ${unread > 0 && html`<span class="unread">${unread}<span class="unseen"> ${w.unread(unread)}</span></span>`}
         </button>
-        <button type="button" class="tab-shut" aria-label=${w.shutTab(name)} title=${w.shutTab(name)} onClick=${() => desk.shut(id)}><${Icon} name="cross" /></button>
+        <button type="button" class="tab-shut" aria-label=${w.shutTab(name)} title=${w.shutTab(name)} onClick=${() => shut(id)}><${Icon} name="cross" /></button>
       </li>`;
     })}
   </ul></nav>`;
@@ -72,7 +79,7 @@ function Head({ p, thread }) {
   return html`<header class="head">
     <button type="button" class="icon-button narrow" aria-label=${w.inbox} title=${w.inbox} onClick=${() => desk.dispatch({ t: 'do_place', place: 'inbox' })}><${Icon} name="back" /></button>
     <div class="head-who">
-      <h1>${callOf(w, entry)}</h1>
+      <h2>${callOf(w, entry)}</h2>
       <p class="soft">${entry?.name && html`<span>${w.notByName} · </span>`}${site?.name ?? ''} ${entry && html`<${Wait} p=${p} entry=${entry} />`}</p>
     </div>
     ${entry && html`<${Marks} w=${w} entry=${entry} />`}
@@ -94,6 +101,8 @@ function Log({ p, thread, unsent }) {
   const [fresh, setFresh] = useState(0);
   const [isAway, setAway] = useState(false);
   const lastSeen = useRef(0);
+  // What stood there before it became ours is read as soon as it is.
+  const isOwn = isMine(p.state, p.state.inbox[thread.id]);
   // Drawn anew only when something of it changes: ticking and typing elsewhere cost nothing here.
   const drawn = useMemo(() => rows(p, thread), [thread.events, thread.view, p.lang, p.state.pending, p.state.me, p.state.inbox]);
 
@@ -123,7 +132,7 @@ function Log({ p, thread, unsent }) {
     first.current = firstSeq;
     lastSeen.current = thread.top;
     look();
-  }, [thread.events, unsent.length]);
+  }, [thread.events, unsent.length, isOwn]);
 
   useEffect(() => {
     const el = box.current;
@@ -183,7 +192,7 @@ function Bottom({ p, thread }) {
   if (may === 'closed') return html`<div class="bar"><p>${w.closedLead}</p></div>`;
   if (may === 'claim') {
     return html`<div class="bar"><p>${w.claimLead}</p>
-      <button type="button" class="button primary" title="${w.claim} (C)" disabled=${isBusy(state, conversation, 'claim')} onClick=${() => desk.ask({ t: 'claim', conversation })}>${w.claim}</button></div>`;
+      <button type="button" class="button primary" title="${w.claim} (C)" disabled=${isBusy(state, conversation, 'claim')} onClick=${() => desk.claim(conversation)}>${w.claim}</button></div>`;
   }
   return html`
     ${may === 'frozen' && html`<div class="bar" data-kind="bad"><p><${Icon} name="frozen" /> ${w.frozenLead} ${leads(state) ? '' : w.frozenWait}</p>
