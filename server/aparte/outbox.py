@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from aparte.errors import AparteError, Unavailable
+from aparte.errors import AparteError, Unavailable, Unreadable
 from aparte.store import Store, outbox
 from aparte.store.outbox import Row
 
@@ -29,7 +29,7 @@ class OutboxWorker:
     """At least once: a handler may see a row again after a crash, with the same id.
 
     A handler returns when the row is done, raises Unavailable to be called again later, and any other AparteError
-    when no later try can succeed.
+    when no later try can succeed. A fault of ours is tried again later too: a repair may come.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class OutboxWorker:
         self._patience = patience
         self._bell = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._ended: set[str] = set()  # rows whose task ended since the last look began
 
     def ring(self) -> None:
         """There is something new."""
@@ -65,6 +66,7 @@ class OutboxWorker:
 
     async def _round(self) -> float:
         now = self._store.now()
+        self._ended.clear()
         try:
             rows = await self._store.read(lambda c: outbox.due(c, self._store.vault, now, AT_ONCE + len(self._busy)))
             following = await self._store.read(outbox.next_due)
@@ -72,7 +74,8 @@ class OutboxWorker:
             log.warning("outbox.unreadable", code=error.code)
             return FIRST_RETRY
         for row in rows:
-            if row.id not in self._busy and len(self._busy) < AT_ONCE:
+            # What ended while we looked was still waiting when the database was read: not to be done twice.
+            if row.id not in self._busy and row.id not in self._ended and len(self._busy) < AT_ONCE:
                 task = self._busy[row.id] = asyncio.create_task(self._take(row))
                 task.add_done_callback(lambda _task, done=row.id: self._done(done))  # type: ignore[misc]
         if following is None:
@@ -81,6 +84,7 @@ class OutboxWorker:
 
     def _done(self, row_id: str) -> None:
         self._busy.pop(row_id, None)
+        self._ended.add(row_id)
         self.ring()
 
     async def _take(self, row: Row) -> None:
@@ -92,22 +96,31 @@ class OutboxWorker:
             await asyncio.sleep(FIRST_RETRY)
 
     async def _try(self, row: Row) -> None:
+        if not row.is_whole:
+            await self._give_up(row, Unreadable())
+            return
         try:
             await self._handlers[row.kind](row)
         except Unavailable as error:
-            if self._store.now() - row.created_at > self._patience:
-                await self._give_up(row, error)
-                return
-            delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0**row.attempts)
-            log.warning("outbox.retry", kind=row.kind, row=row.id, code=error.code, attempts=row.attempts + 1)
-            at = self._store.now() + delay
-            await self._store.write(lambda tx: outbox.retry(tx, row.id, row.attempts + 1, at))
-            if row.attempts == 0:
-                await self._trouble(row, error)
+            await self._later(row, error)
         except AparteError as error:
             await self._give_up(row, error)
+        except Exception as error:  # a fault of ours must not spin, nor stop the other rows; the log has it
+            log.exception("outbox.fault", kind=row.kind, row=row.id, error=type(error).__name__)
+            await self._later(row, Unavailable())
         else:
             await self._store.write(lambda tx: outbox.end(tx, row.id, "done"))
+
+    async def _later(self, row: Row, error: Unavailable) -> None:
+        if self._store.now() - row.created_at > self._patience:
+            await self._give_up(row, error)
+            return
+        delay = min(LONGEST_RETRY, FIRST_RETRY * 2.0**row.attempts)
+        log.warning("outbox.retry", kind=row.kind, row=row.id, code=error.code, attempts=row.attempts + 1)
+        at = self._store.now() + delay
+        await self._store.write(lambda tx: outbox.retry(tx, row.id, row.attempts + 1, at))
+        if row.attempts == 0:
+            await self._trouble(row, error)
 
     async def _give_up(self, row: Row, error: AparteError) -> None:
         log.error("outbox.failed", kind=row.kind, row=row.id, code=error.code)

@@ -181,8 +181,10 @@ async def given_up(parts: Parts, row: Row) -> None:
 
     def tell(tx: Tx) -> None:
         if row.kind == "act.change":
-            asked = msgspec.json.decode(row.body, type=ChangeRow)
-            tell_failed(tx, tx.conversation(row.conversation_id), asked.label, "records_down")
+            label = msgspec.json.decode(row.body, type=ChangeRow).label if row.is_whole else ""
+            tell_failed(
+                tx, tx.conversation(row.conversation_id), label, "records_down" if row.is_whole else "unreadable"
+            )
         else:
             # In the audit log alone: an alarm in the thread would tell the agent that the record exists.
             tx.audit(SYSTEM, "check.mail_refused", row.conversation_id, row.id)

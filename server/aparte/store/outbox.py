@@ -6,9 +6,11 @@ Knows how a row is kept, taken and ended. Must not know how anything is sent.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from aparte.errors import Unreadable
 from aparte.store.conversations import Conversation
 from aparte.store.schema import outbox
 from aparte.store.transaction import Tx, new_id
@@ -17,7 +19,7 @@ from aparte.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`id` is also the idempotency key; `body` is opened."""
+    """`id` is also the idempotency key; `body` is opened, and empty where it cannot be authenticated."""
 
     id: str
     kind: str
@@ -25,6 +27,7 @@ class Row:
     body: bytes
     attempts: int
     created_at: float
+    is_whole: bool = True
 
 
 def add(tx: Tx, row: Conversation, kind: str, body: bytes, *, at: float) -> str:
@@ -47,24 +50,23 @@ def add(tx: Tx, row: Conversation, kind: str, body: bytes, *, at: float) -> str:
 
 
 def due(connection: Connection, vault: Vault, now: float, limit: int) -> list[Row]:
-    """What waits and is due, oldest first. Raises Unreadable."""
+    """What waits and is due, oldest first. A row that cannot be authenticated comes as one that is not whole: it must
+    not keep the others from leaving."""
     query = (
         select(outbox)
         .where(outbox.c.state == "waiting", outbox.c.next_at <= now)
         .order_by(outbox.c.next_at)
         .limit(limit)
     )
-    return [
-        Row(
-            one.id,
-            one.kind,
-            one.conversation_id,
-            vault.unseal(one.key_id, ("outbox", one.id, one.kind, one.conversation_id, "body"), one.sealed),
-            one.attempts,
-            one.created_at,
-        )
-        for one in connection.execute(query)
-    ]
+    return [_from_row(vault, one) for one in connection.execute(query)]
+
+
+def _from_row(vault: Vault, one: Any) -> Row:
+    try:
+        body = vault.unseal(one.key_id, ("outbox", one.id, one.kind, one.conversation_id, "body"), one.sealed)
+    except Unreadable:
+        return Row(one.id, one.kind, one.conversation_id, b"", one.attempts, one.created_at, is_whole=False)
+    return Row(one.id, one.kind, one.conversation_id, body, one.attempts, one.created_at)
 
 
 def next_due(connection: Connection) -> float | None:

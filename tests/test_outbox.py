@@ -1,0 +1,232 @@
+"""Twin of outbox.py and store/outbox.py: everything leaves, once, and nothing keeps the others from leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+import aparte.outbox
+from aparte.errors import AparteError, MailDown, MailRefused, StoreDown, Unavailable
+from aparte.outbox import OutboxWorker
+from aparte.store import Store, database_of, outbox
+from aparte.store.outbox import Row
+from threads import make_thread
+
+
+class Post:
+    """Handlers that note what they were asked, and do as told."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.taken: list[str] = []
+        self.troubled: list[str] = []
+        self.failed: list[str] = []
+        self.does: Callable[[Row], Any] = self.nothing
+        handlers = {"letter": self.take}
+        self.worker = OutboxWorker(store, handlers, trouble=self.trouble, failed=self.fail, patience=600.0)
+
+    async def nothing(self, _row: Row) -> None:
+        """A letter that leaves at once."""
+
+    async def take(self, row: Row) -> None:
+        self.taken.append(row.body.decode())
+        await self.does(row)
+
+    async def trouble(self, row: Row, _error: Unavailable) -> None:
+        self.troubled.append(row.body.decode())
+
+    async def fail(self, row: Row) -> None:
+        self.failed.append(row.body.decode())
+
+    async def add(self, *bodies: str, after: float = 0.0) -> None:
+        _, thread = await make_thread(self.store)
+        for body in bodies:
+            await self.store.write(
+                lambda tx, body=body: outbox.add(  # type: ignore[misc]
+                    tx, tx.conversation(thread), "letter", body.encode(), at=tx.now + after
+                )
+            )
+        self.worker.ring()
+
+    def states(self) -> list[tuple[str, int]]:
+        return self.rows("SELECT state, attempts FROM outbox ORDER BY created_at")
+
+    def rows(self, query: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(database_of(self.store._settings))) as database, database:
+            return database.execute(query).fetchall()
+
+    async def until(self, *states: tuple[str, int]) -> None:
+        async with asyncio.timeout(5):
+            while self.states() != list(states):  # noqa: ASYNC110 (another process could write it)
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def post(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Post]:
+    monkeypatch.setattr(aparte.outbox, "FIRST_RETRY", 0.05)
+    post = Post(store)
+    task = asyncio.create_task(post.worker.run())
+    yield post
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_it_sends_each_once_and_forgets_the_body(post: Post) -> None:
+    await post.add(*(f"letter {number}" for number in range(20)))
+    await post.until(*[("done", 0)] * 20)
+    assert sorted(post.taken) == sorted(f"letter {number}" for number in range(20))
+    assert post.rows("SELECT DISTINCT sealed FROM outbox") == [(b"",)]
+
+
+async def test_it_sends_nothing_twice_that_ended_while_it_looked(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look at the database takes so long that what it found has been done meanwhile."""
+    read = post.store.read
+
+    async def slowly(query: Any) -> Any:
+        found = await read(query)
+        await asyncio.sleep(0.1)
+        return found
+
+    async def takes_a_moment(_row: Row) -> None:
+        post.worker.ring()  # somebody rings while the letter is under way
+        await asyncio.sleep(0.03)
+
+    monkeypatch.setattr(post.store, "read", slowly)
+    post.does = takes_a_moment
+    await post.add("one")
+    await post.until(("done", 0))
+    await asyncio.sleep(0.4)
+    assert post.taken == ["one"]
+
+
+async def test_it_waits_until_a_letter_is_due(post: Post) -> None:
+    await post.add("later", after=0.3)
+    await asyncio.sleep(0.15)
+    assert post.taken == []
+    await post.until(("done", 0))
+    assert post.taken == ["later"]
+
+
+async def test_it_tries_again_and_tells_of_the_first_failure_alone(post: Post) -> None:
+    async def down_twice(_row: Row) -> None:
+        if len(post.taken) < 3:
+            raise MailDown
+
+    post.does = down_twice
+    await post.add("one")
+    await post.until(("done", 2))
+    assert post.taken == ["one"] * 3
+    assert post.troubled == ["one"]
+    assert post.failed == []
+
+
+async def test_it_waits_longer_each_time(post: Post) -> None:
+    times: list[float] = []
+
+    async def down(_row: Row) -> None:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) < 4:
+            raise MailDown
+
+    post.does = down
+    await post.add("one")
+    await post.until(("done", 3))
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert gaps[0] >= 0.05
+    assert gaps[1] >= 0.1
+    assert gaps[2] >= 0.2
+
+
+@pytest.mark.parametrize("error", [MailRefused, AparteError])
+async def test_it_gives_up_what_no_later_try_can_do(post: Post, error: type[AparteError]) -> None:
+    async def refused(_row: Row) -> None:
+        raise error
+
+    post.does = refused
+    await post.add("one")
+    await post.until(("failed", 0))
+    await asyncio.sleep(0.1)
+    assert post.taken == post.failed == ["one"]
+    assert post.troubled == []
+
+
+async def test_it_gives_up_when_its_patience_ends(post: Post) -> None:
+    async def down(_row: Row) -> None:
+        raise MailDown
+
+    post.does = down
+    await post.add("one")
+    await post.until(("waiting", 1))
+    post.store._last = post.store.now() + 601
+    await post.until(("failed", 1))
+    assert post.failed == ["one"]
+
+
+async def test_a_fault_of_ours_is_tried_again_without_spinning(post: Post) -> None:
+    async def faulty(_row: Row) -> None:
+        if len(post.taken) < 3:
+            raise KeyError("a fault")
+
+    post.does = faulty
+    await post.add("one")
+    await post.until(("done", 2))
+    assert post.taken == ["one"] * 3
+    assert post.troubled == ["one"]
+
+
+async def test_one_that_hangs_keeps_nobody_from_leaving(post: Post) -> None:
+    go = asyncio.Event()
+
+    async def hang(row: Row) -> None:
+        if row.body == b"hangs":
+            await go.wait()
+
+    post.does = hang
+    await post.add("hangs")
+    await post.add(*(f"letter {number}" for number in range(20)))
+    await post.until(("waiting", 0), *[("done", 0)] * 20)
+    go.set()
+    await post.until(*[("done", 0)] * 21)
+
+
+async def test_one_that_was_touched_keeps_nobody_from_leaving(post: Post) -> None:
+    await post.add("touched", "whole", after=0.2)
+    post.rows("UPDATE outbox SET sealed = x'00' WHERE id = (SELECT id FROM outbox ORDER BY created_at LIMIT 1)")
+    await post.until(("failed", 0), ("done", 0))
+    assert post.taken == ["whole"]
+    assert post.failed == [""]
+
+
+async def test_it_goes_on_when_the_store_comes_back(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, is_down = post.store.read, True
+
+    async def sick(query: Any) -> Any:
+        if is_down:
+            raise StoreDown
+        return await read(query)
+
+    await asyncio.sleep(0.02)
+    monkeypatch.setattr(post.store, "read", sick)
+    await post.add("one")
+    await asyncio.sleep(0.1)
+    assert post.taken == []
+    is_down = False
+    await post.until(("done", 0))
+    assert post.taken == ["one"]
+
+
+async def test_it_finds_after_a_restart_what_was_left(store: Store) -> None:
+    before = Post(store)
+    await before.add("left behind")  # no worker runs
+    after = Post(store)
+    task = asyncio.create_task(after.worker.run())
+    await after.until(("done", 0))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert after.taken == ["left behind"]
