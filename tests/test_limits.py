@@ -1,0 +1,54 @@
+"""Twin of limits.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from aparte.limits import Places, Window
+
+
+def test_it_counts_within_a_moving_window() -> None:
+    window = Window(3, 10.0)
+    assert [window.take("a", now) for now in (100.0, 101.0, 102.0)] == [None, None, None]
+    assert window.take("a", 103.0) == pytest.approx(7.0)
+    assert window.take("a", 109.9) == pytest.approx(0.1)
+    assert window.take("a", 110.0) is None  # the first of the three is ten seconds ago
+    assert window.take("a", 110.5) == pytest.approx(0.5)
+
+
+def test_it_does_not_count_what_it_refused() -> None:
+    window = Window(1, 10.0)
+    assert window.take("a", 0.0) is None
+    for now in range(1, 10):
+        assert window.take("a", float(now)) == pytest.approx(10.0 - now)
+    assert window.take("a", 10.0) is None
+
+
+def test_it_counts_each_key_apart() -> None:
+    window = Window(1, 10.0)
+    assert window.take("a", 0.0) is None
+    assert window.take("b", 0.0) is None
+    assert window.take("a", 1.0) is not None
+
+
+def test_it_forgets_the_key_that_was_not_seen_for_longest() -> None:
+    window = Window(1, 10.0, keys=2)
+    window.take("a", 0.0)
+    window.take("b", 0.0)
+    assert window.take("a", 1.0) is not None  # and is the last one seen now
+    window.take("c", 1.0)
+    assert window.take("a", 2.0) is not None
+    assert window.take("b", 2.0) is None
+    assert len(window._deeds) == 2
+
+
+def test_it_gives_places_and_takes_them_back() -> None:
+    places = Places(2)
+    assert [places.enter("a"), places.enter("a"), places.enter("a"), places.enter("b")] == [True, True, False, True]
+    assert len(places) == 3
+    places.leave("a")
+    assert places.enter("a")
+    for key in ("a", "a", "b"):
+        places.leave(key)
+    assert len(places) == 0
+    assert places._taken == {}
