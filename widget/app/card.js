@@ -85,7 +85,7 @@ function Code(props) {
       <input class="code" ref=${field} value=${code} inputmode="numeric" autocomplete="one-time-code" spellcheck=${false} onInput=${onInput}
         aria-invalid=${state.checkNote === 'wrong' ? 'true' : undefined} aria-describedby="tries" /></label>
     <p id="tries" class="facts"><span role="timer">${words.check.time(countdown(left))}</span><span>${words.check.tries(tries)}</span></p>
-    <div role="alert">${state.checkNote === 'wrong' && html`<p class="bad"><${Icon} name="warn" />${words.check.wrong} ${words.check.tries(tries)}.</p>`}</div>
+    <div role="alert">${state.checkNote === 'wrong' && html`<p class="bad"><${Icon} name="warn" />${words.check.wrong} (${words.check.tries(tries)})</p>`}</div>
     <div role="status">${state.checkNote === 'resent' && html`<p class="soft">${words.check.resent}</p>`}${check.late && html`<p class="late">${words.check.late}</p>`}</div>
     <${Failure} ...${props} />
     <button class="primary wide" disabled=${code.length !== DIGITS || deed === 'code' || left <= 0}>${words.check.verify}</button>
