@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,6 +77,13 @@ def _undisturbed() -> Iterator[None]:
         gc.enable()
 
 
+async def _settled(is_so: Callable[[], bool]) -> None:
+    """Waits until the last answers are in, or for DRAIN_SECONDS."""
+    until = time.monotonic() + DRAIN_SECONDS
+    while not is_so() and time.monotonic() < until:  # noqa: ASYNC110 - an event would cost time in every measured frame
+        await asyncio.sleep(0.01)
+
+
 class Sender:
     """One closed loop: the next message goes when the last one is answered."""
 
@@ -136,9 +143,7 @@ async def round_of(senders: list[Sender], server: Running, seconds: float) -> Sa
         sample = Sample(sum(one.done for one in senders) - count, end - start, end_cpu - cpu)
         for sender in senders:
             sender.is_going = False
-        until = time.monotonic() + DRAIN_SECONDS
-        while any(one.is_waiting for one in senders) and time.monotonic() < until:
-            await asyncio.sleep(0.01)
+        await _settled(lambda: not any(one.is_waiting for one in senders))
     server.require_alive()
     refused = next((one.refused for one in senders if one.refused), "")
     if refused or any(one.is_waiting for one in senders):
@@ -201,9 +206,7 @@ class Hall:
         before, sent = self.delivered, sum(one.done for one in self.senders)
         sample = await round_of(self.senders, server, seconds)
         sent = sum(one.done for one in self.senders) - sent
-        until = time.monotonic() + DRAIN_SECONDS
-        while self.delivered - before < sent and time.monotonic() < until:
-            await asyncio.sleep(0.01)
+        await _settled(lambda: self.delivered - before >= sent)
         if self.delivered - before != sent:
             raise Unavailable(f"Of {sent} acknowledged messages, {self.delivered - before} reached the agents.")
         return sample
@@ -236,9 +239,7 @@ class Hall:
                 cid, whole = sender.next_frame()
                 self._sent_at[cid.encode()] = time.perf_counter()
                 sender.wire.write(whole)
-            until = time.monotonic() + DRAIN_SECONDS
-            while self._sent_at and time.monotonic() < until:
-                await asyncio.sleep(0.01)
+            await _settled(lambda: not self._sent_at)
         server.require_alive()
         if self._sent_at:
             raise Unavailable(f"Of {total} messages, {len(self._sent_at)} did not reach the agents.")

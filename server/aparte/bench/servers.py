@@ -33,6 +33,7 @@ AGENTS: Final = 10
 PASSWORD: Final = "measured twice, and cut once"  # noqa: S105 - of an installation that lives for one run, on loopback
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 40.0
+MOST_FILES: Final = 65_536
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 # The load is many people behind one address, and each far quicker than a person.
@@ -245,5 +246,6 @@ def echo(made: Installation) -> Iterator[tuple[Running, int]]:
 def raise_file_limit() -> int:
     """Lets this process, and the servers that it starts, open as many files as it may. Returns: how many."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

@@ -59,7 +59,7 @@ class Talk:
         future: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
         self._waiting.append((lambda said: wanted(said) or _refuses(said, cid), future))
         self.wire.send(msgspec.json.encode(frame))
-        waiting = {future, self.wire.ended}
+        waiting: set[asyncio.Future[Any]] = {future, self.wire.ended}
         await asyncio.wait(waiting, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
             why = self.wire.ended.result() if self.wire.ended.done() else f"no answer in {PATIENCE:g} s"

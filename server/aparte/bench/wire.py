@@ -11,13 +11,14 @@ import base64
 import os
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from aparte.errors import Unavailable
 
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
 _LONG: Final = struct.Struct(">H")
 _LONGEST: Final = struct.Struct(">Q")
+OPEN_SECONDS: Final = 30.0
 _MASK: Final = bytes(4)  # XOR with nothing; the server does the same work for any mask
 
 
@@ -63,9 +64,9 @@ class Wire(asyncio.Protocol):
     # ── what the event loop calls ────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        # uvloop's transports are no heirs of asyncio's, though they do the same.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.opened.done():
@@ -160,5 +161,6 @@ async def connect(
     local = (source, 0) if source else None
     _, wire = await loop.create_connection(lambda: Wire(request), "127.0.0.1", port, local_addr=local)
     wire.on_text = on_text
-    await wire.opened
+    async with asyncio.timeout(OPEN_SECONDS):
+        await wire.opened
     return wire

@@ -1,0 +1,73 @@
+"""How many bytes a browser fetches: the loader, the opened widget and the panel, compressed as they are served.
+
+Knows pages, the files that they name and the modules that those import. Must not know the files on the disk: what
+counts is what the server sends.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import zlib
+from posixpath import normpath
+from typing import Final
+from urllib.parse import quote
+
+from aparte.bench.servers import SITE, Installation
+from aparte.errors import Unavailable
+
+_LINKED: Final = re.compile(r"""<(?:script|link|img)\b[^>]*?\b(?:src|href)="(/[^"]+)\"""")
+# What is imported by a call counts too: a module is fetched soon after, if not at once.
+_IMPORTED: Final = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.{1,2}/[^"']+)["']""")
+_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)  # in which types are imported that no browser fetches
+_STYLED: Final = re.compile(r"""(?:@import\s+|url\()\s*["']?(\.{0,2}/?[\w./-]+\.(?:css|svg|png|woff2))""")
+
+
+def fetch(port: int, path: str) -> tuple[bytes, str]:
+    """A GET that accepts gzip. Returns: the body as sent, and as text. Raises Unavailable unless it is 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path, headers={"accept-encoding": "gzip", "accept-language": "en"})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise Unavailable(f"The server under test answered {path} with {answer.status}.")
+        plain = body
+        if answer.headers.get("content-encoding") == "gzip":
+            plain = zlib.decompress(body, 16 + zlib.MAX_WBITS)
+        return body, plain.decode("utf-8", "replace")
+    finally:
+        connection.close()
+
+
+def needed(path: str, text: str) -> set[str]:
+    """The addresses on the same host that a file makes a browser fetch."""
+    folder = path.partition("?")[0].rpartition("/")[0]
+    text = _COMMENT.sub("", text)
+    relative = _STYLED.findall(text) if path.endswith(".css") else _IMPORTED.findall(text)
+    found = {one if one.startswith("/") else normpath(f"{folder}/{one}") for one in relative}
+    if not path.endswith((".css", ".js")):
+        found = set(_LINKED.findall(text))
+    return found
+
+
+def whole(port: int, page: str) -> dict[str, int]:
+    """A page and everything that it needs, each once. Returns: bytes as sent, by address. Raises Unavailable."""
+    sizes: dict[str, int] = {}
+    waiting = [page]
+    while waiting:
+        path = waiting.pop()
+        if path in sizes:
+            continue
+        body, text = fetch(port, path)
+        sizes[path] = len(body)
+        waiting.extend(needed(path, text))
+    return sizes
+
+
+def sizes(made: Installation) -> tuple[int, int, int]:
+    """Bytes of the loader; of the widget opened, the loader included; of the panel. Raises Unavailable."""
+    loader = len(fetch(made.port, "/widget.js")[0])
+    widget = whole(made.port, f"/frame/{SITE}?origin={quote(made.origin, safe='')}")
+    panel = whole(made.port, "/panel")
+    return loader, loader + sum(widget.values()), sum(panel.values())
