@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import sqlite3
 import threading
@@ -51,11 +52,13 @@ def test_it_does_nothing_twice(engine: Engine, tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_it_lets_two_begin_at_once(tmp_path: Path) -> None:
+def test_it_lets_several_begin_at_once(tmp_path: Path) -> None:
     wrong: list[Exception] = []
+    at_once = threading.Barrier(4)
 
     def begin() -> None:
         engine = writing_engine(tmp_path / "aparte.db")
+        at_once.wait()
         try:
             migrate.to_head(engine, tmp_path)
         except Exception as error:  # noqa: BLE001 - told to the test below
@@ -63,14 +66,28 @@ def test_it_lets_two_begin_at_once(tmp_path: Path) -> None:
         finally:
             engine.dispose()
 
-    both = [threading.Thread(target=begin) for _ in range(2)]
-    for one in both:
+    all_of_them = [threading.Thread(target=begin) for _ in range(4)]
+    for one in all_of_them:
         one.start()
-    for one in both:
+    for one in all_of_them:
         one.join()
     assert wrong == []
     with closing(sqlite3.connect(tmp_path / "aparte.db")) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.HEAD,)]
+
+
+def test_it_does_not_even_look_while_another_begins(engine: Engine, tmp_path: Path) -> None:
+    with (tmp_path / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=migrate.to_head, args=(engine, tmp_path))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        assert not (tmp_path / "aparte.db").exists()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        waiting.join()
+    assert migrate.current(engine) == migrate.HEAD
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

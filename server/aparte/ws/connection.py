@@ -246,6 +246,9 @@ def _aside(socket: Socket, work: Awaitable[None], cid: str) -> None:
             await work
         except AparteError as error:
             socket.refuse(error, cid=cid)
+        except Exception as error:  # as above: told to the person, kept in the log
+            log.exception("ws.fault", error=type(error).__name__)
+            socket.refuse(AparteError(), cid=cid)
 
     coroutine: Coroutine[Any, Any, None] = run()
     task = asyncio.create_task(coroutine)
