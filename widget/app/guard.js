@@ -106,7 +106,7 @@ function fold(character) {
   return String((code - zero) % 10);
 }
 
-/** @param {string} plain @param {[number, number]} spot */
+/** @param {string} plain @param {readonly [number, number, ...unknown[]]} spot */
 const masked = (plain, [start, end]) => plain.slice(0, start) + BREAK.repeat(end - start) + plain.slice(end);
 
 // --- card numbers
