@@ -19,7 +19,8 @@ from typing import Final
 import uvloop
 from rich.console import Console
 
-from aparte.bench import load, report, servers, weigh
+from aparte.bench import load, replay, report, scan, servers, weigh
+from aparte.bench.replay import Counts, Dialogue
 from aparte.bench.report import Row
 from aparte.bench.servers import Installation, Running
 from aparte.bench.talk import Desk
@@ -64,9 +65,12 @@ def run(
     # Fewer rounds mean that somebody is in a hurry.
     extent = extent or Extent(rounds, idle=5_000 if rounds >= 3 else 1_000)
     console = Console(stderr=True, highlight=False)
+    spoken = None if dialogues is None else replay.read(dialogues)
     with _folder(data) as folder:
         made = servers.make(folder)
         rows = _measure(console, made, extent)
+        if spoken is not None:
+            rows += _replayed(console, made, spoken)
         report.show(Console(highlight=False), rows)
         if json_file is not None:
             report.write(json_file, rows)
@@ -185,3 +189,49 @@ def _sizes(made: Installation) -> list[Row]:
         Row("widget opened, loader included, gzip", widget / KB, "KB", 25, 16, better="less"),
         Row("panel, gzip", panel / KB, "KB", 60, 45, better="less"),
     ]
+
+
+# ── dialogues ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _replayed(console: Console, made: Installation, spoken: list[Dialogue]) -> list[Row]:
+    with servers.serve(made) as server:
+        with _step(console, f"{len(spoken):,} dialogues"):
+            counts, canaries = uvloop.run(_replay(made, spoken))
+            server.require_alive()
+        texts = {turn.text for one in spoken for turn in one.turns}
+        long_enough = sum(len(text.encode()) >= scan.SHORTEST for text in texts)
+        with _step(console, f"looking for {long_enough:,} texts in what is kept, the server running"):
+            found = scan.found_in(scan.files(made.folder), texts | set(canaries))
+    with _step(console, "looking again, the server ended"):
+        found = {**scan.found_in(scan.files(made.folder), texts | set(canaries)), **found}
+    for path in sorted(set(found.values())):
+        console.print(f"[red]texts in clear:[/red] {path}")
+    if counts.codes:
+        console.print(f"[dim]refused turns, by code: {counts.codes}[/dim]")
+    rows = [
+        Row("dialogues replayed", len(spoken)),
+        Row("turns said in them", counts.said),
+        report.none_of("turns lost", counts.lost),
+        report.none_of("turns doubled", counts.doubled),
+        report.none_of("turns out of order", counts.out_of_order),
+        Row("turns held by the gate", counts.held),
+        report.none_of("turns held and yet seen by the visitor", counts.seen_though_held),
+        Row("turns cleaned by the guard", counts.cleaned),
+        Row("turns refused", counts.refused),
+    ]
+    if counts.general:
+        share = 100 * counts.general_held / counts.general
+        rows.append(Row("agents' turns held where every turn is general", share, "%", 1, None, better="under"))
+    return [
+        *rows,
+        report.none_of(f"texts found in clear, of {long_enough:,}", sum(text not in canaries for text in found)),
+        report.none_of(f"canaries found in clear, of {len(canaries)}", sum(text in canaries for text in found)),
+    ]
+
+
+async def _replay(made: Installation, spoken: list[Dialogue]) -> tuple[Counts, list[str]]:
+    desk = Desk(made)
+    await desk.open()
+    canaries = await replay.plant(made, desk)
+    return await replay.play(made, desk, spoken), canaries

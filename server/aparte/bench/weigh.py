@@ -19,6 +19,7 @@ from aparte.errors import Unavailable
 _LINKED: Final = re.compile(r"""<(?:script|link|img)\b[^>]*?\b(?:src|href)="(/[^"]+)\"""")
 # What is imported by a call counts too: a module is fetched soon after, if not at once.
 _IMPORTED: Final = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.{1,2}/[^"']+)["']""")
+_LANGUAGE: Final = re.compile(r"(?<=[./-])(?:en|fr)(?=\.)")
 _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)  # in which types are imported that no browser fetches
 _STYLED: Final = re.compile(r"""(?:@import\s+|url\()\s*["']?(\.{0,2}/?[\w./-]+\.(?:css|svg|png|woff2))""")
 
@@ -62,7 +63,17 @@ def whole(port: int, page: str) -> dict[str, int]:
         body, text = fetch(port, path)
         sizes[path] = len(body)
         waiting.extend(needed(path, text))
-    return sizes
+    return _one_language(sizes)
+
+
+def _one_language(sizes: dict[str, int]) -> dict[str, int]:
+    """Of files that differ in their language alone, a browser fetches one: the heaviest counts."""
+    kept: dict[str, str] = {}
+    for path, size in sizes.items():
+        same = _LANGUAGE.sub("*", path)
+        if same not in kept or size > sizes[kept[same]]:
+            kept[same] = path
+    return {path: sizes[path] for path in kept.values()}
 
 
 def sizes(made: Installation) -> tuple[int, int, int]:
