@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import harness
-from aparte.store import Store
-from harness import Server, Start
+pytest.register_assert_rewrite("harness", "clients", "threads")
+
+import harness  # noqa: E402 (what it asserts is told in full only when it is imported after the line above)
+from aparte.store import Store  # noqa: E402
+from harness import Server, Start  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ come without a gap and without doubles.
 The data, keys and agents (`AGENTS`) are made once per run and copied for each server. `server.parts` are the live
 parts, `server.skip(seconds)` moves the store's clock on (the clock stands still then until real time has caught up),
 `server.rows(sql)` reads the data database beside the server, and `server.change(sql)` tampers with it.
+`server.logged` is what the server logged so far; a fault of ours in it (a traceback) fails the test at its end.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging.handlers
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx2
+import structlog.testing
 import websockets
 from starlette.applications import Starlette
 
@@ -65,6 +68,7 @@ MAILLESS_BOOKING: Final = "ZW8N3C"  # nothing on file
 UNKNOWN_BOOKING: Final = "AA1BB2"
 DUPONT: Final = "m.dupont@example.org"
 JANSEN: Final = "a.jansen@example.org"
+FAULTS: Final = frozenset({"ws.fault", "outbox.fault", "app.task_died"})
 
 
 def email_of(name: str) -> str:
@@ -146,6 +150,7 @@ class Server:
     airline_url: str
     http: httpx2.AsyncClient
     tracker: Any
+    logged: list[Any]
     clients: list[Client] = dataclasses.field(default_factory=list)
 
     @property
@@ -299,6 +304,7 @@ async def running(folder: Path, **chosen: Any) -> AsyncIterator[Server]:
         )
         company_side = serving(company, host="localhost")
         airline_url = await company_side.__aenter__()
+        logged = stack.enter_context(no_faults())  # only now: making the airline's server sets up logging anew
         tasks: list[asyncio.Task[None]] = []
         stop, ready = asyncio.Event(), asyncio.Event()
 
@@ -316,9 +322,31 @@ async def running(folder: Path, **chosen: Any) -> AsyncIterator[Server]:
         http = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port_of(bound)}"))
         parts: Parts = app.state.parts
         await sites.add_site(parts.store, site(int(airline_url.rpartition(":")[2])))
-        server = Server(settings, folder, app, mailbox, company.state.airline, airline_url, http, company.state.tracker)
+        server = Server(
+            settings, folder, app, mailbox, company.state.airline, airline_url, http, company.state.tracker, logged
+        )
         stack.push_async_callback(server.everybody_leaves)
         yield server
+
+
+@contextlib.contextmanager
+def no_faults() -> Iterator[list[Any]]:
+    """Gives what is logged inside the block; fails when there was a fault that the product had to catch."""
+    caught = logging.handlers.BufferingHandler(10_000)
+    caught.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(caught)
+    try:
+        with structlog.testing.capture_logs() as logged:
+            yield logged
+    finally:
+        for logger in loggers:
+            logger.removeHandler(caught)
+    assert [entry for entry in logged if entry["event"] in FAULTS] == []
+    # The log itself leaves out that a text was not UTF-8: that is the sender's fault, and the socket was closed.
+    told = [record.getMessage() for record in caught.buffer if not record.getMessage().startswith("Invalid UTF-8")]
+    assert told == []
 
 
 async def _until(ready: asyncio.Event, task: asyncio.Task[None]) -> None:

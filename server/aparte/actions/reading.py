@@ -252,8 +252,7 @@ async def _note_reading(parts: Parts, caller: AgentCaller, conversation: str) ->
 async def history(parts: Parts, peer: Peer, conversation: str, before: int) -> Events:
     """The page of events below `before`. Raises NotFound."""
     caller = peer.caller
-    assert caller is not None
-    if conversation not in peer.watched:
+    if caller is None or conversation not in peer.watched:
         raise NotFound()
     staff = isinstance(caller, AgentCaller)
 
