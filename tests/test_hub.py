@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -29,9 +29,14 @@ class Wire:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def send(self, data: str) -> None:
+    async def room(self) -> None:
         await self.open.wait()
-        self.came.append(json.loads(data))
+
+    def write_texts(self, texts: Iterable[bytes]) -> None:
+        self.came += [json.loads(text) for text in texts]
+
+    def abort(self) -> None:
+        self.aborted.set()
 
     async def close(self, code: int) -> None:
         await self.open.wait()
@@ -52,7 +57,7 @@ async def joined() -> AsyncIterator[Joined]:
 
     def make(caller: Any = VISITOR, *, frames: int = 8, size: int = 10_000, stalled: float = 0.1) -> tuple[Wire, Peer]:
         wire = Wire()
-        peer = Peer(wire.send, wire.close, wire.aborted.set, frames, size, stalled, caller)
+        peer = Peer(wire, wire.close, frames, size, stalled, caller)
         tasks.append(asyncio.create_task(peer.write()))
         return wire, peer
 
@@ -115,7 +120,7 @@ async def test_it_bounds_the_outbox_in_bytes_too(joined: Joined) -> None:
     wire.open.clear()
     await turn()
     for _ in range(100):
-        peer.push('"' + "x" * 98 + '"')
+        peer.push(b'"' + b"x" * 98 + b'"')
     assert peer.ending == SLOW
     assert peer._bytes <= 500
 

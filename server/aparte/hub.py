@@ -10,13 +10,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from aparte.frames import Frame, encode
 from aparte.model import AgentCaller, Caller
 from aparte.store import Directory, Stored
 from aparte.views import staff_event, visitor_event
 
+WRITE_BYTES: Final = 64 << 10  # in one write, unless a single frame is longer
 SLOW: Final = 4008  # close code for a peer that did not take its frames; the client reconnects and resumes
 
 
@@ -28,17 +29,28 @@ class Watch:
     is_live: bool = False
 
 
+class Line(Protocol):
+    """What the hub needs of a connection."""
+
+    async def room(self) -> None:
+        """Waits until the connection takes more. Raises when it has gone."""
+
+    def write_texts(self, texts: Iterable[bytes]) -> None:
+        """Writes text frames in one go, without waiting."""
+
+    def abort(self) -> None:
+        """Cuts the connection at once."""
+
+
 @dataclass(eq=False, slots=True)
 class Peer:
     """One socket.
 
-    Args: send: writes one text frame and waits for room; abort: cuts the connection at once;
-    most_frames and most_bytes bound the outbox; stalled_seconds: see `end`.
+    Args: most_frames and most_bytes bound the outbox; stalled_seconds: see `end`.
     """
 
-    send: Callable[[str], Awaitable[None]]
+    line: Line
     close: Callable[[int], Awaitable[None]]
-    abort: Callable[[], None]
     most_frames: int
     most_bytes: int
     stalled_seconds: float
@@ -46,12 +58,12 @@ class Peer:
     watched: dict[str, Watch] = field(default_factory=dict)
     shown: set[str] = field(default_factory=set)  # conversations in this agent's inbox
     ending: int | None = None
-    _frames: deque[str] = field(default_factory=deque)
+    _frames: deque[bytes] = field(default_factory=deque)
     _bytes: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def push(self, data: str, *, lasting: bool = True) -> None:
+    def push(self, data: bytes, *, lasting: bool = True) -> None:
         """Queues a frame. A full outbox drops what is ephemeral and ends the socket otherwise."""
         if self.ending is not None:
             return
@@ -64,7 +76,7 @@ class Peer:
         self._wake.set()
 
     def say(self, frame: Frame, *, lasting: bool = True) -> None:
-        self.push(encode(frame).decode(), lasting=lasting)
+        self.push(encode(frame), lasting=lasting)
 
     async def room(self) -> None:
         """Waits until the outbox is at most half full: a long backlog goes beside the live events, in pages."""
@@ -78,7 +90,7 @@ class Peer:
             self.ending = code
             self._wake.set()
             self._room.set()
-            asyncio.get_running_loop().call_later(self.stalled_seconds, self.abort)
+            asyncio.get_running_loop().call_later(self.stalled_seconds, self.line.abort)
 
     def cut(self, code: int) -> None:
         """Ends the socket with nothing more sent: what is queued is no longer the peer's to see."""
@@ -89,18 +101,34 @@ class Peer:
     async def write(self) -> None:
         """The writer task: ends when the socket does."""
         while True:
-            while self._frames:
-                if self.ending == SLOW:
-                    break
-                data = self._frames.popleft()
-                self._bytes -= len(data)
-                await self.send(data)
+            # What is queued stays in the outbox, where it can be bounded and cut, until the line takes it.
+            while self._frames and self.ending != SLOW:
+                await self.line.room()
+                if self.ending != SLOW:
+                    self.line.write_texts(self._take())
             self._room.set()
             if self.ending is not None:
                 await self.close(self.ending)
                 return
             self._wake.clear()
             await self._wake.wait()
+            # An event and the acknowledgement that follows it in the same turn of the loop share one write.
+            await asyncio.sleep(0)
+
+    def _take(self) -> list[bytes]:
+        """The next frames for one write: all of them, or so many that a stalled line holds little."""
+        if self._bytes <= WRITE_BYTES:
+            taken = list(self._frames)
+            self._frames.clear()
+            self._bytes = 0
+            return taken
+        taken = []
+        size = 0
+        while self._frames and (not taken or size + len(self._frames[0]) <= WRITE_BYTES):
+            size += len(self._frames[0])
+            taken.append(self._frames.popleft())
+        self._bytes -= size
+        return taken
 
 
 @dataclass(slots=True)
@@ -202,18 +230,18 @@ class Hub:
         view: Callable[[Stored, Directory], Frame],
         stored: Stored,
     ) -> None:
-        data = ""
+        data = b""
         for peer in peers:
             watch = peer.watched[conversation]
             if watch.is_live and watch.sent < seq:
-                data = data or encode(view(stored, self._directory)).decode()
+                data = data or encode(view(stored, self._directory))
                 watch.sent = seq
                 peer.push(data)
 
     def tell(self, conversation: str, frame: Frame, *, staff: bool, but: Peer | None = None) -> None:
         """An ephemeral frame to one audience of a conversation."""
-        data = ""
+        data = b""
         for peer in self.watchers(conversation, staff=staff):
             if peer is not but:
-                data = data or encode(frame).decode()
+                data = data or encode(frame)
                 peer.push(data, lasting=False)

@@ -74,11 +74,11 @@ async def refresh(parts: Parts) -> None:
         return [(row, entry_of(parts, connection, row)) for row in found.values()]
 
     for row, entry in await parts.store.read(query):
-        data = ""
+        data = b""
         for peer in peers:
             assert isinstance(peer.caller, AgentCaller)
             if belongs(peer.caller.agent, row):
-                data = data or encode(InboxEntry(entry)).decode()
+                data = data or encode(InboxEntry(entry))
                 peer.shown.add(row.id)
                 peer.push(data)
             elif row.id in peer.shown:

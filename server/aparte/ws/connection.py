@@ -18,7 +18,7 @@ from aparte import auth, frames
 from aparte.actions import inbox, reading, threads
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError, BadFrame, BadInput, BadOrigin, NotFound, NotSignedIn, TooMany
-from aparte.hub import Peer
+from aparte.hub import Line, Peer
 from aparte.limits import Places, Window
 from aparte.model import AgentCaller, VisitorCaller
 from aparte.ws import agent, visitor
@@ -81,25 +81,19 @@ class SocketEndpoint:
 def _socket(parts: Parts, scope: Scope, send: Send, address: str, headers: auth.Headers) -> Socket:
     settings = parts.settings
 
-    async def write(data: str) -> None:
-        await send({"type": "websocket.send", "text": data})
+    line: Line = scope["aparte.line"]
 
     async def close(code: int) -> None:
         await send({"type": "websocket.close", "code": code})
 
     peer = Peer(
-        write,
+        line,
         close,
-        scope.get("aparte.abort", _nothing),
         settings.outbox_events,
         settings.outbox_bytes,
         settings.stalled_seconds,
     )
     return Socket(parts, peer, address, headers.get("user-agent", ""), Window(settings.frames_per_10s, 10.0))
-
-
-def _nothing() -> None:
-    """Where the server cannot cut a connection, its own time-outs do."""
 
 
 async def _serve(socket: Socket, limits: Limits, receive: Receive, caller: AgentCaller | None) -> None:
