@@ -35,7 +35,8 @@ def _repeat(tx: Tx, row: Conversation, caller: Caller, key: bytes, mac: bytes) -
     if known is None:
         return None
     own = known.visitor_seq if isinstance(caller, VisitorCaller) else known.staff_seq
-    return Written(row.id, own or 0, known.at, known.id if known.kind == "held" else "")
+    held_id = checks.held_at(tx.connection, row, known.staff_seq) if known.kind == "held" else ""
+    return Written(row.id, own or 0, known.at, held_id)
 
 
 async def post(parts: Parts, caller: Caller, conversation: str, cid: str, text: str) -> Written:

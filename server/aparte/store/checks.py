@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from aparte.store.conversations import Conversation
 from aparte.store.schema import held, identity_check, tally
@@ -68,10 +68,14 @@ def save(tx: Tx, row: Conversation, check: Check) -> None:
     )
 
 
+_FIND = select(identity_check).where(
+    identity_check.c.id == bindparam("check"), identity_check.c.conversation_id == bindparam("conversation")
+)
+
+
 def find(connection: Connection, vault: Vault, row: Conversation, check: str | None) -> Check | None:
     """The check of this conversation. Raises Unreadable."""
-    query = select(identity_check).where(identity_check.c.id == check, identity_check.c.conversation_id == row.id)
-    found = connection.execute(query).first() if check else None
+    found = connection.execute(_FIND, {"check": check, "conversation": row.id}).first() if check else None
     if found is None:
         return None
     secret = msgspec.json.decode(vault.unseal(row.key_id, _bound(row, found.id), found.sealed), type=Secret)
@@ -142,6 +146,12 @@ def held_of(connection: Connection, row: Conversation, held_id: str | None = Non
     return [
         Held(one.id, one.staff_seq, one.agent_id, one.state, one.code, one.topic) for one in connection.execute(query)
     ]
+
+
+def held_at(connection: Connection, row: Conversation, staff_seq: int) -> str:
+    """The id of the message that the event of this number holds, whatever became of it since."""
+    query = select(held.c.id).where(held.c.conversation_id == row.id, held.c.staff_seq == staff_seq)
+    return str(connection.execute(query).scalar_one())
 
 
 def set_held(tx: Tx, held_id: str, state: str) -> None:
