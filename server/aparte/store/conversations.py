@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.sql import Select
 
+from aparte.store.direct import Many
 from aparte.store.schema import conversation as table
 from aparte.vault import Vault
 
@@ -70,19 +72,26 @@ class Conversation:
     check_id: str | None
     standing: bytes | None
 
-    def values(self) -> dict[str, Any]:
-        """The changing columns, with `key` for the row."""
-        return {"key": self.id, **{name: getattr(self, name) for name in _CHANGING}}
+    @property
+    def key(self) -> str:
+        """What names the row when it is written back."""
+        return self.id
 
 
 _COLUMNS: Final = tuple(column.name for column in table.columns)
 _CHANGING: Final = _COLUMNS[_COLUMNS.index("state") :]
 _BY_ID = select(table).where(table.c.id.in_(bindparam("ids", expanding=True))).with_for_update()
-_SAVE = update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in _CHANGING})
+_SAVE = Many(
+    update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in _CHANGING}), attrgetter
+)
 
 
 def from_row(row: Row[Any]) -> Conversation:
-    return Conversation(*tuple(row))
+    found = Conversation(*tuple(row))
+    standing: object = found.standing
+    if not isinstance(standing, bytes | None):
+        found.standing = b""  # SQLite keeps any type in any column: tampered with, so it proves nothing
+    return found
 
 
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
@@ -99,7 +108,7 @@ def find(connection: Connection, conversation: str) -> Conversation | None:
 
 
 def save(connection: Connection, changed: Iterable[Conversation]) -> None:
-    connection.execute(_SAVE, [one.values() for one in changed])
+    _SAVE.run(connection, changed)
 
 
 def add(connection: Connection, row: Conversation) -> None:
