@@ -11,7 +11,7 @@ from typing import Final
 
 from playwright.async_api import BrowserContext, Frame, Locator, Page, WebSocket, expect
 
-from browser.stage import Demo, Lang
+from browser.stage import Lang, Place
 from browser.words import AGENT, CUSTOMER
 
 CONTACT: Final = "m.dupont@example.org"
@@ -47,24 +47,23 @@ class Launcher:
 class Customer:
     """Somebody on the company's website."""
 
-    def __init__(self, page: Page, demo: Demo, lang: Lang = "en") -> None:
+    def __init__(self, page: Page, lang: Lang = "en") -> None:
         self.page = page
-        self.demo = demo
         self.w = CUSTOMER[lang]
         self.lang = lang
         self.launcher = Launcher(page)
 
     @classmethod
-    async def arrives(cls, context: BrowserContext, demo: Demo, lang: Lang = "en", path: str = "") -> Customer:
+    async def arrives(cls, context: BrowserContext, place: Place, lang: Lang = "en", path: str = "") -> Customer:
         """Opens the airline's page, and nothing else."""
-        customer = cls(await context.new_page(), demo, lang)
-        await customer.page.goto(demo.page(lang) + path)
+        customer = cls(await context.new_page(), lang)
+        await customer.page.goto(place.page(lang) + path)
         return customer
 
     @classmethod
-    async def talks(cls, context: BrowserContext, demo: Demo, lang: Lang = "en") -> Customer:
+    async def talks(cls, context: BrowserContext, place: Place, lang: Lang = "en") -> Customer:
         """Opens the airline's page and the conversation on it."""
-        customer = await cls.arrives(context, demo, lang)
+        customer = await cls.arrives(context, place, lang)
         await customer.opens()
         return customer
 
@@ -138,9 +137,9 @@ class Customer:
 class Agent:
     """Somebody at the company's desk."""
 
-    def __init__(self, page: Page, demo: Demo, lang: Lang = "en") -> None:
+    def __init__(self, page: Page, place: Place, lang: Lang = "en") -> None:
         self.page = page
-        self.demo = demo
+        self.place = place
         self.w = AGENT[lang]
         self.lang = lang
         self.heard: list[str] = []  # every frame that came to this screen
@@ -150,15 +149,15 @@ class Agent:
         line.on("framereceived", lambda data: self.heard.append(str(data)))
 
     @classmethod
-    async def arrives(cls, context: BrowserContext, demo: Demo, lang: Lang = "en", role: str = "agent") -> Agent:
+    async def arrives(cls, context: BrowserContext, place: Place, lang: Lang = "en", role: str = "agent") -> Agent:
         """Signs in."""
-        agent = cls(await context.new_page(), demo, lang)
-        await agent.page.goto(demo.panel)
+        agent = cls(await context.new_page(), place, lang)
+        await agent.page.goto(place.panel)
         await agent.signs_in(role)
         return agent
 
     async def signs_in(self, role: str = "agent") -> None:
-        email, password = self.demo.agent(role)
+        email, password = self.place.agent(role)
         await self.page.get_by_label(self.w["email"]).fill(email)
         await self.page.get_by_label(self.w["password"]).fill(password)
         await self.page.get_by_role("button", name=self.w["sign in"]).click()
@@ -255,7 +254,7 @@ class ByKeys(Agent):
         raise AssertionError(f"Tab does not reach {target}")
 
     async def signs_in(self, role: str = "agent") -> None:
-        email, password = self.demo.agent(role)
+        email, password = self.place.agent(role)
         await expect(self.page.get_by_label(self.w["email"])).to_be_focused()
         await self.page.keyboard.type(email)
         await self._keys("Tab")

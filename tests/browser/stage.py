@@ -15,12 +15,13 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, Playwright, ViewportSize
 
 from commandline import APARTE, clean_environment
+from harness import AGENTS, PASSWORD, Server, email_of
 from listening import chromium
 
 Lang = Literal["en", "fr"]
@@ -62,6 +63,37 @@ async def context(browser: Browser, device: Device = "desktop", lang: Lang = "en
     )
     made.set_default_timeout(MILLISECONDS)
     return made
+
+
+class Place(Protocol):
+    """Where people go: a company's page, and the panel with its accounts."""
+
+    @property
+    def panel(self) -> str: ...
+
+    def page(self, lang: Lang) -> str: ...
+
+    def agent(self, role: str = "agent") -> tuple[str, str]: ...
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """A server of harness.py, with settings of its own, as such a place."""
+
+    server: Server
+
+    @property
+    def panel(self) -> str:
+        return f"{self.server.url}/panel"
+
+    def page(self, lang: Lang) -> str:
+        """The airline's page in one language."""
+        return self.server.airline_url + ("/fr" if lang == "fr" else "/")
+
+    def agent(self, role: str = "agent") -> tuple[str, str]:
+        """E-mail address and password of the first with this role."""
+        name = next(name for name, its in AGENTS.items() if its == role)
+        return email_of(name), PASSWORD
 
 
 @dataclass

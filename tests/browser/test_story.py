@@ -14,7 +14,7 @@ from playwright.async_api import Browser, expect
 
 from browser import stage
 from browser.people import CONTACT, REFERENCE, Agent, ByKeys, Customer, code_from, spaced
-from browser.stage import Device, Lang
+from browser.stage import Demo, Device, Lang
 from browser.words import SAID
 
 BEFORE = ("Economy", "Économique", "AP 641", "dupont@")  # what only the airline's record holds
@@ -40,7 +40,7 @@ async def test_it_tells_the_story(
 
         await _meets(dupont, agent, said)
         await _is_held(dupont, agent, said)
-        await _is_checked(dupont, agent, said, by_paste=device == "phone")
+        await _is_checked(dupont, agent, said, demo, by_paste=device == "phone")
         await _changes(dupont, agent, said)
 
         await agent.closes()
@@ -91,10 +91,10 @@ async def _is_held(dupont: Customer, agent: Agent, said: dict[str, str]) -> None
     await dupont.sees(said["note"], times=0)
 
 
-async def _is_checked(dupont: Customer, agent: Agent, said: dict[str, str], *, by_paste: bool) -> None:
+async def _is_checked(dupont: Customer, agent: Agent, said: dict[str, str], demo: Demo, *, by_paste: bool) -> None:
     """The code goes to the address on file, from there by the customer's hand into the card; what was held arrives."""
     mailbox = await dupont.page.context.new_page()
-    await mailbox.goto(dupont.demo.mailbox + ("/fr" if dupont.lang == "fr" else "/"))
+    await mailbox.goto(demo.mailbox + ("/fr" if dupont.lang == "fr" else "/"))
     await agent.asks_for_a_check()
     await expect(dupont.card).to_be_visible()
     letter = mailbox.get_by_role("article").first

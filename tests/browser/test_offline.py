@@ -1,0 +1,235 @@
+"""Each message once, whatever happens between pressing Enter and the answer; and what is not sent is seen to be so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, WebSocketRoute, expect
+
+from browser import stage
+from browser.people import Agent, Customer
+from browser.stage import Demo
+
+SOCKET = "**/ws/visitor"
+
+
+class Tap:
+    """Stands between the widget and the server's socket: lets everything through, or swallows one direction or both."""
+
+    def __init__(self) -> None:
+        self.is_speaking = True  # what the widget says gets through
+        self.is_hearing = True  # and what the server says
+        self.spoken: list[str] = []
+
+    @classmethod
+    async def on(cls, context: BrowserContext) -> Tap:
+        tap = cls()
+        await context.route_web_socket(SOCKET, tap._join)
+        return tap
+
+    def _join(self, line: WebSocketRoute) -> None:
+        server = line.connect_to_server()
+
+        def to_server(data: str | bytes) -> None:
+            self.spoken.append(str(data))
+            if self.is_speaking:
+                server.send(data)
+
+        def to_client(data: str | bytes) -> None:
+            if self.is_hearing:
+                line.send(data)
+
+        line.on_message(to_server)
+        server.on_message(to_client)
+
+
+async def stands(customer: Customer, agent: Agent, texts: list[str]) -> None:
+    """Each text once and in this order, for the customer and for the agent, and nothing waits."""
+    for log in (customer.log, agent.log):
+        await expect(log.locator("article .prose")).to_have_text(texts)
+    await expect(customer.log.get_by_text(customer.w["waiting"])).to_have_count(0)
+    await expect(customer.log.get_by_text(customer.w["late"])).to_have_count(0)
+
+
+async def test_it_keeps_what_is_written_offline_and_sends_it_once(browser: Browser, demo: Demo) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.says("Before the tunnel")
+        await agent.takes("Before the tunnel")
+        await his.set_offline(True)
+        await customer.writes("In the tunnel")
+        await customer.writes("Still in it")
+        await expect(customer.frame.get_by_role("status").filter(has_text=customer.w["offline"])).to_be_visible()
+        for text in ("In the tunnel", "Still in it"):
+            await expect(customer.bubble(text)).to_contain_text(customer.w["waiting"])
+        await expect(agent.bubble("tunnel")).to_have_count(1)
+        await his.set_offline(False)
+        await stands(customer, agent, ["Before the tunnel", "In the tunnel", "Still in it"])
+        await expect(customer.frame.get_by_text(customer.w["offline"])).to_have_count(0)
+
+
+async def test_it_says_after_ten_seconds_that_it_is_not_sent_and_tries_again(browser: Browser, demo: Demo) -> None:
+    """The line looks whole and nothing comes through: half-open, as after a change of network."""
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        await his.clock.install()
+        tap = await Tap.on(his)
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.says("First")
+        await agent.takes("First")
+        tap.is_speaking = False
+        await customer.writes("Into the void")
+        await expect(customer.bubble("Into the void")).to_contain_text(customer.w["waiting"])
+        await his.clock.fast_forward(9_000)
+        await expect(customer.bubble("Into the void")).to_contain_text(customer.w["waiting"])
+        await his.clock.fast_forward(2_000)
+        await expect(customer.bubble("Into the void")).to_contain_text(customer.w["late"])
+        tap.is_speaking = True
+        await his.clock.fast_forward(11_000)
+        await stands(customer, agent, ["First", "Into the void"])
+        cids = [json.loads(frame)["cid"] for frame in tap.spoken if "Into the void" in frame]
+        assert len(cids) >= 2 and len(set(cids)) == 1, "the same message again, not another"
+
+
+async def test_it_sends_once_when_the_answer_is_lost_with_the_page(browser: Browser, demo: Demo) -> None:
+    """The first message of all: it arrived, the page was reloaded, and no second conversation comes of it."""
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        tap = await Tap.on(his)
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        tap.is_hearing = False
+        await customer.writes("Arrived and reloaded")
+        await expect(agent.line("Arrived and reloaded")).to_have_count(1)
+        await expect(customer.bubble("Arrived and reloaded")).to_contain_text(customer.w["waiting"])
+        await customer.page.reload()
+        tap.is_hearing = True
+        await customer.opens()
+        await agent.takes("Arrived and reloaded")
+        tap.is_hearing = False
+        await customer.writes("And a second")
+        await expect(agent.bubble("And a second")).to_have_count(1)
+        await customer.page.reload()
+        tap.is_hearing = True
+        await customer.opens()
+        await stands(customer, agent, ["Arrived and reloaded", "And a second"])
+        await expect(agent.line("And a second")).to_have_count(1)
+        await expect(agent.inbox.get_by_role("button", name=agent.w["queue"])).to_contain_text("0")
+
+
+async def test_it_sends_what_had_not_left_when_the_page_was_reloaded(browser: Browser, demo: Demo) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        tap = await Tap.on(his)
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        tap.is_speaking = False
+        await customer.writes("Never left")
+        await customer.writes("Nor this")
+        await expect(customer.bubble("Nor this")).to_contain_text(customer.w["waiting"])
+        await customer.page.reload()
+        tap.is_speaking = True
+        await customer.opens()
+        await agent.takes("Nor this")
+        await stands(customer, agent, ["Never left", "Nor this"])
+
+
+async def test_it_is_one_conversation_in_two_tabs(browser: Browser, demo: Demo) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        one, two = await Customer.talks(his, demo), await Customer.talks(his, demo)
+        agent = await Agent.arrives(hers, demo)
+        await one.says("From the first tab")
+        await two.sees("From the first tab")
+        await agent.takes("From the first tab")
+        await two.says("From the second tab")
+        await agent.replies("To both")
+        texts = ["From the first tab", "From the second tab", "To both"]
+        await stands(one, agent, texts)
+        await stands(two, agent, texts)
+
+
+async def test_it_takes_up_what_a_tab_left_unsent(browser: Browser, demo: Demo) -> None:
+    """The tab that wrote it is gone before it could send: another one does, when it is sure of that."""
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        customer = await Customer.talks(his, demo)
+        agent = await Agent.arrives(hers, demo)
+        await customer.says("Hello")
+        await agent.takes("Hello")
+        await his.set_offline(True)
+        await customer.writes("Left behind")
+        await expect(customer.bubble("Left behind")).to_contain_text(customer.w["waiting"])
+        await customer.page.close()
+        await his.set_offline(False)
+        again = await Customer.talks(his, demo)
+        await stands(again, agent, ["Hello", "Left behind"])
+
+
+async def test_it_loses_nothing_when_the_server_is_killed(browser: Browser, tmp_path: Path) -> None:
+    """`kill -9` again and again while both sides write."""
+    async with (
+        stage.playing(tmp_path) as demo,
+        await stage.context(browser) as his,
+        await stage.context(browser) as hers,
+    ):
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.says("Message 0")
+        await agent.takes("Message 0")
+        for round_ in (1, 2):
+            await customer.writes(f"Before the fall {round_}")
+            await demo.end(signal.SIGKILL)
+            await customer.writes(f"Nobody there {round_}")
+            await expect(customer.bubble(f"Nobody there {round_}")).to_contain_text(customer.w["waiting"])
+            await expect(customer.frame.get_by_text(customer.w["offline"])).to_be_visible()
+            await demo.start()
+            await expect(customer.log.get_by_text(customer.w["waiting"])).to_have_count(0, timeout=20_000)
+        await agent.replies("All there?")
+        said = [text for round_ in (1, 2) for text in (f"Before the fall {round_}", f"Nobody there {round_}")]
+        await expect(agent.bubble("All there?")).to_have_count(1)
+        await customer.sees("All there?")
+        await stands(customer, agent, ["Message 0", *said, "All there?"])
+        await customer.page.reload()
+        await customer.opens()
+        await stands(customer, agent, ["Message 0", *said, "All there?"])
+
+
+BROKEN = {
+    "throws at every touch": "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });",
+    "is full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
+}
+
+
+@pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN.keys())
+async def test_it_lives_in_memory_where_storage_is_refused_and_says_so(
+    browser: Browser, demo: Demo, script: str
+) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        await his.add_init_script(script)
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.says("Without a memory")
+        await expect(customer.log.get_by_text(customer.w["no storage"])).to_have_count(1)
+        await agent.takes("Without a memory")
+        await agent.replies("Welcome all the same")
+        await customer.sees("Welcome all the same")
+        await customer.says("Thank you")
+        await stands(customer, agent, ["Without a memory", "Welcome all the same", "Thank you"])
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+async def test_it_stops_a_card_number_before_it_leaves(browser: Browser, demo: Demo, lang: stage.Lang) -> None:
+    async with await stage.context(browser, lang=lang) as his:
+        sent: list[str] = []
+        page = await his.new_page()
+        page.on("websocket", lambda line: line.on("framesent", lambda data: sent.append(str(data))))
+        customer = Customer(page, lang)
+        await page.goto(demo.page(lang))
+        await customer.opens()
+        await customer.writes("My card is 4111 1111 1111 1111, thanks")
+        await expect(customer.frame.get_by_role("alert").filter(has_text=customer.w["card"])).to_be_visible()
+        await expect(customer.log.get_by_role("article")).to_have_count(0)
+        await asyncio.sleep(0.3)
+        assert [frame for frame in sent if "1111" in frame] == []
+        assert await customer.frame.evaluate("JSON.stringify(localStorage)") == "{}"
+        await customer.frame.get_by_role("button", name=customer.w["take out"]).click()
+        await expect(customer.field).to_be_focused()
+        await customer.field.press("Enter")
+        await customer.sees("My card is …, thanks")
+        assert [frame for frame in sent if "1111" in frame] == []
