@@ -7,6 +7,7 @@
  */
 import { Link, socketUrl } from '../shared/socket.js';
 import * as api from './api.js';
+import { saveTabs, savedTabs } from './kept.js';
 import { isMine } from './lists.js';
 import { INITIAL, PASSING, isWriting, reduce } from './reducer.js';
 import { standingNow, topVisible } from './thread.js';
@@ -26,7 +27,6 @@ const PROBE_EVERY_SECONDS = 5;
 const TYPING_EVERY_MS = 3_000;
 const MARK_AFTER_MS = 150;
 const REFRESH_AFTER_MS = 700;
-const TABS_KEY = 'aparte.tabs';
 
 /** Our clock in epoch seconds. */
 const clock = () => Date.now() / 1000;
@@ -102,12 +102,21 @@ export class Desk {
     this.#begin();
   }
 
+  /** Leaving by one's own will leaves nothing behind. */
   async signOut() {
-    await api.signOut();
+    try {
+      await api.signOut();
+    } catch (error) {
+      if (!(error instanceof api.Refusal)) throw error;
+      if (error.status !== 401) {
+        this.dispatch({ t: 'error', code: error.code || 'unavailable', sentence: error.message });
+        return;
+      }
+    }
     this.link.stop();
     this.#forgetTexts();
+    for (const { cid } of this.state.pending) this.dispatch({ t: 'do_forget', cid });
     saveTabs([]);
-    // Leaving by one's own will leaves nothing behind.
     location.reload();
   }
 
@@ -381,24 +390,5 @@ export class Desk {
       if (delivered <= told[0] && read <= told[1]) continue;
       if (this.link.send({ t: 'mark', conversation: thread.id, delivered, read })) this.told.set(thread.id, [delivered, read]);
     }
-  }
-}
-
-/** Which tabs were open, by id: nothing else may be kept. @returns {string[]} */
-function savedTabs() {
-  try {
-    const saved = JSON.parse(sessionStorage.getItem(TABS_KEY) ?? '[]');
-    return Array.isArray(saved) ? saved.filter((id) => typeof id === 'string') : [];
-  } catch {
-    return []; // storage is shut off: tabs start empty
-  }
-}
-
-/** @param {string[]} ids */
-function saveTabs(ids) {
-  try {
-    sessionStorage.setItem(TABS_KEY, JSON.stringify(ids));
-  } catch {
-    // Storage is shut off or full: tabs are not kept over a reload, and nothing else changes.
   }
 }

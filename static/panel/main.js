@@ -6,8 +6,9 @@
 import { html, render } from '../shared/preact.js';
 import { Refusal } from './api.js';
 import { Desk } from './desk.js';
+import { read, write } from './kept.js';
 import { counts } from './lists.js';
-import { beep, notify, read, reason, write } from './notify.js';
+import { beep, notify, reason } from './notify.js';
 import { App, choices } from './views/app.js';
 import { chooseLanguage, loadWords } from './words.js';
 

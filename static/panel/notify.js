@@ -27,39 +27,6 @@ export function reason(before, after) {
   return null;
 }
 
-/** One of the agent's choices, kept in this browser: a preference and nothing else. */
-export class Choice {
-  /** @param {string} key */
-  constructor(key) {
-    this.key = key;
-    this.isOn = read(key) === 'on';
-  }
-
-  /** @param {boolean} isOn */
-  set(isOn) {
-    this.isOn = isOn;
-    write(this.key, isOn ? 'on' : 'off');
-  }
-}
-
-/** @param {string} key @returns {string|null} */
-export function read(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null; // storage is shut off: every choice is as at first
-  }
-}
-
-/** @param {string} key @param {string} value */
-export function write(key, value) {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // Storage is shut off: the choice holds until the page is left.
-  }
-}
-
 export const notificationsDenied = () => typeof Notification === 'undefined' || Notification.permission === 'denied';
 
 /** Asks the browser, only ever after a click. @returns {Promise<boolean>} */

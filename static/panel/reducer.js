@@ -225,6 +225,8 @@ function refused(state, error) {
   const thread = state.threads[conversation];
   // A tab kept from before that is not ours any more: nothing of it was ever shown here, so it just goes.
   if (code === 'not_found' && thread) return thread.view ? gone(state, conversation) : shut(state, conversation);
+  // Nobody pressed anything for a frame without a cid: what is not ours any more leaves by `gone`.
+  if (code === 'not_found') return state;
   return noticed(state, { kind: 'error', code, sentence, conversation, retryAfter });
 }
 

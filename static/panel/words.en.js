@@ -165,6 +165,8 @@ export const words = {
   goOnIn: (/** @type {string} */ time) => `You can go on in ${time}.`,
   overrideLeads: 'Only a supervisor can let this one through.',
   checkLate: 'The letter is late; it is tried again by itself.',
+  leaveTitle: 'Sign out now?',
+  leaveLead: 'There is text that was not sent. It is lost when you sign out.',
   reply: 'Reply',
   write: 'Write a reply…',
   writeNote: 'Write a note for your colleagues…',

@@ -152,6 +152,8 @@ export const words = {
   goOnIn: (time) => `Vous pourrez continuer dans ${time}.`,
   overrideLeads: 'Seul un superviseur peut laisser partir celui-ci.',
   checkLate: 'La lettre a du retard ; un nouvel essai se fait tout seul.',
+  leaveTitle: 'Se déconnecter maintenant ?',
+  leaveLead: 'Un texte n’a pas été envoyé. Il sera perdu si vous vous déconnectez.',
   reply: 'Réponse',
   write: 'Écrivez une réponse…',
   writeNote: 'Écrivez une note pour vos collègues…',

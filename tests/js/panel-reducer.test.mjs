@@ -227,3 +227,9 @@ test('it follows the last of the queue to where it went, and stays while others 
   assert.equal(run(...begin, { t: 'inbox', entry: waiting('c2') }, { t: 'inbox', entry: entry() }).inboxTab, 'queue');
   assert.equal(run(...begin, { t: 'inbox', entry: entry({ agent: 'you' }) }).inboxTab, 'queue');
 });
+
+test('it says nothing of a refusal that nobody asked for, and tells other errors', () => {
+  const state = run(...OPENED);
+  assert.equal(reduce(state, { t: 'error', code: 'not_found', sentence: 's' }, NOW), state);
+  assert.equal(reduce(state, { t: 'error', code: 'too_many', sentence: 's' }, NOW).notices.length, 1);
+});

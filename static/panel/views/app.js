@@ -6,7 +6,8 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
 import { isMine, leads, mayWrite } from '../lists.js';
 import { meant } from '../keys.js';
-import { Choice, allowNotifications, beep, notificationsDenied } from '../notify.js';
+import { Choice } from '../kept.js';
+import { allowNotifications, beep, notificationsDenied } from '../notify.js';
 import { explain } from '../words.js';
 import { callOf, span, useSecond } from './bits.js';
 import { Question } from './dialogs.js';
@@ -19,6 +20,7 @@ import { Middle } from './thread.js';
 /** @typedef {import('./bits.js').View} View */
 /** @typedef {import('./bits.js').Asked} Asked */
 
+const ERROR_STAYS_MS = 15_000;
 /** Where the focus goes when a column takes the place of another. */
 const COLUMNS = { inbox: '.line[aria-current], .line', thread: '#conversation', person: '.person' };
 export const choices = { notify: new Choice('aparte.notify'), sound: new Choice('aparte.sound') };
@@ -41,7 +43,7 @@ export function App({ desk, state, w, lang, speak, version, unreachable, again }
     if (state.phase === 'signed_in' && isLost) /** @type {HTMLElement|null} */ (document.querySelector(COLUMNS[state.place]))?.focus();
   }, [state.place, state.phase, state.active]);
   // What was asked about may have gone meanwhile.
-  const isMoot = asked !== null && asked.kind !== 'help' && !state.inbox[asked.conversation];
+  const isMoot = asked !== null && asked.conversation !== '' && !state.inbox[asked.conversation];
   useEffect(() => {
     if (isMoot || state.phase !== 'signed_in') setAsked(null);
   }, [isMoot, state.phase]);
@@ -95,17 +97,28 @@ function Banner({ p: { state, w } }) {
 
 /** @param {{p: View}} props */
 function Notices({ p }) {
+  return html`<div class="notices" role="alert">${p.state.notices.map((notice) => html`<${Told} key=${notice.id} p=${p} notice=${notice} />`)}</div>`;
+}
+
+/** An alarm stays until it is put away; an error goes by itself. @param {{p: View, notice: import('../state.js').Notice}} props */
+function Told({ p, notice: { id, kind, code, sentence, conversation, retryAfter } }) {
   const { state, desk, w } = p;
-  return html`<div class="notices" role="alert">${state.notices.map(({ id, kind, code, sentence, conversation, retryAfter }) => {
-    const entry = state.inbox[conversation];
-    const said = kind === 'alarm' ? /** @type {Record<string, string>} */ (w.alarms)[code] ?? code : [explain(w, code, sentence), retryAfter > 0 ? w.goOnIn(span(retryAfter)) : ''].join(' ');
-    return html`<div class="notice" key=${id} data-kind=${kind}>
-      <${Icon} name="alarm" />
-      <p>${kind === 'alarm' && html`<strong>${w.alarm}${entry ? ` · ${callOf(w, entry)}` : ''}</strong><br />`}${said}</p>
-      ${entry && conversation !== state.active && html`<button type="button" class="button small" onClick=${() => { desk.open(conversation); desk.dispatch({ t: 'do_dismiss', id }); }}>${w.show}</button>`}
-      <button type="button" class="icon-button" aria-label=${w.dismiss} title=${w.dismiss} onClick=${() => desk.dispatch({ t: 'do_dismiss', id })}><${Icon} name="cross" /></button>
-    </div>`;
-  })}</div>`;
+  const dismiss = () => desk.dispatch({ t: 'do_dismiss', id });
+  useEffect(() => {
+    if (kind === 'alarm') return undefined;
+    const timer = setTimeout(dismiss, ERROR_STAYS_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  const entry = state.inbox[conversation];
+  const said = kind === 'alarm'
+    ? /** @type {Record<string, string>} */ (w.alarms)[code] ?? code
+    : [explain(w, code, sentence), retryAfter > 0 ? w.goOnIn(span(retryAfter)) : ''].join(' ');
+  return html`<div class="notice" data-kind=${kind}>
+    <${Icon} name="alarm" />
+    <p>${kind === 'alarm' && html`<strong>${w.alarm}${entry ? ` · ${callOf(w, entry)}` : ''}</strong><br />`}${said}</p>
+    ${entry && conversation !== state.active && html`<button type="button" class="button small" onClick=${() => { desk.open(conversation); dismiss(); }}>${w.show}</button>`}
+    <button type="button" class="icon-button" aria-label=${w.dismiss} title=${w.dismiss} onClick=${dismiss}><${Icon} name="cross" /></button>
+  </div>`;
 }
 
 /**

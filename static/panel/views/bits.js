@@ -4,6 +4,7 @@
  * @module
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
+import { withoutDirections } from '../../shared/links.js';
 import { urgency, waited } from '../lists.js';
 import { Icon } from './icons.js';
 
@@ -11,7 +12,7 @@ import { Icon } from './icons.js';
 /** @typedef {import('../state.js').Entry} Entry */
 /** @typedef {import('../words.js').Words} Words */
 /** @typedef {import('../../shared/frames.js').Lang} Lang */
-/** @typedef {{kind: 'check'|'transfer'|'close'|'help', conversation: string}
+/** @typedef {{kind: 'check'|'transfer'|'close'|'help'|'leave', conversation: string}
  *   | {kind: 'override', conversation: string, held: string}
  *   | {kind: 'change', conversation: string, option: import('../../shared/frames.js').Option}} Asked */
 /**
@@ -19,12 +20,21 @@ import { Icon } from './icons.js';
  * @typedef {{state: State, desk: import('../desk.js').Desk, w: Words, lang: Lang, ask: (asked: Asked|null) => void}} View
  */
 
+/** Who is drawn anew every second: one clock for all. @type {Set<() => void>} */
+const ticking = new Set();
+/** @type {ReturnType<typeof setInterval>|undefined} */
+let second;
+
 /** Draws the caller anew every second. */
 export function useSecond() {
-  const [, tick] = useState(0);
+  const [, count] = useState(0);
   useEffect(() => {
-    const timer = setInterval(() => tick((n) => n + 1), 1_000);
-    return () => clearInterval(timer);
+    const tick = () => count((n) => n + 1);
+    ticking.add(tick);
+    second ??= setInterval(() => ticking.forEach((one) => one()), 1_000);
+    return () => {
+      ticking.delete(tick);
+    };
   }, []);
 }
 
@@ -55,7 +65,7 @@ export function remaining(seconds) {
  */
 export function callOf(w, entry) {
   if (!entry) return '…';
-  return entry.name ? w.quoted(entry.name) : w.visitor(entry.number);
+  return entry.name ? w.quoted(withoutDirections(entry.name)) : w.visitor(entry.number);
 }
 
 /** How long the customer has waited, with its sign beside its colour. @param {{p: View, entry: Entry}} props */

@@ -26,6 +26,8 @@ export function Question({ p, asked, version, onClose }) {
       return html`<${Override} p=${p} asked=${asked} onClose=${onClose} />`;
     case 'change':
       return html`<${Change} p=${p} asked=${asked} onClose=${onClose} />`;
+    case 'leave':
+      return html`<${Leave} p=${p} onClose=${onClose} />`;
     case 'help':
       return html`<${Help} p=${p} version=${version} onClose=${onClose} />`;
     default:
@@ -133,6 +135,16 @@ function Change({ p, asked, onClose }) {
       </dl>
       <p class="soft">${w.changeLead}</p>
       <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" autofocus disabled=${!record}>${w.changeIt}</button><//>
+    </form>
+  <//>`;
+}
+
+/** Before signing out with something unsaid. @param {{p: View, onClose: () => void}} props */
+function Leave({ p: { desk, w }, onClose }) {
+  return html`<${Dialog} title=${w.leaveTitle} w=${w} onClose=${onClose}>
+    <form onSubmit=${answered(() => desk.signOut(), onClose)}>
+      <p>${w.leaveLead}</p>
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button danger">${w.signOut}</button><//>
     </form>
   <//>`;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { withoutDirections } from '../../shared/links.js';
 import { html } from '../../shared/preact.js';
 import { counts, isMine, leads, lines, nameOf } from '../lists.js';
 import { Assurance, Marks, Wait, callOf } from './bits.js';
@@ -58,7 +59,7 @@ function Line({ p, entry }) {
         <span class="line-name">${callOf(w, entry)}</span>
         <${Wait} p=${p} entry=${entry} />
       </span>
-      <span class="line-text">${entry.snippet_from === 'agent' && html`<span class="soft">${w.desk}: </span>`}${entry.snippet ?? ''}</span>
+      <span class="line-text">${entry.snippet_from === 'agent' && html`<span class="soft">${w.desk}: </span>`}${withoutDirections(entry.snippet ?? '')}</span>
       <span class="line-marks">
         <${Assurance} w=${w} level=${entry.level ?? 0} />
         <${Marks} w=${w} entry=${entry} />
@@ -91,7 +92,7 @@ export function Foot({ p, notify, sound, languages }) {
         <${Icon} name="keys" />
       </button>
       ${languages}
-      <button type="button" class="icon-button" aria-label=${w.signOut} title=${w.signOut} onClick=${() => desk.signOut()}>
+      <button type="button" class="icon-button" aria-label=${w.signOut} title=${w.signOut} onClick=${() => (desk.hasUnsaid() ? p.ask({ kind: 'leave', conversation: '' }) : desk.signOut())}>
         <${Icon} name="leave" />
       </button>
     </div>

@@ -34,7 +34,7 @@ export function Login({ p, wasIn, languages }) {
       setBusy(false);
       if (problem.code === 'too_many') setWaitUntil(Date.now() / 1000 + Math.max(1, problem.retryAfter));
       else if (problem.status === 0) setError(w.noServer);
-      else if (problem.status === 401 || problem.status === 400 || problem.status === 403) setError(w.badLogin);
+      else if (problem.status === 401 || problem.status === 400) setError(w.badLogin);
       else setError(explain(w, problem.code, problem.message));
       if (password.current) password.current.value = '';
       password.current?.focus();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { withoutDirections } from '../../shared/links.js';
 import { html, useEffect, useRef } from '../../shared/preact.js';
 import { clock, countdown, dayName, price } from '../../shared/time.js';
 import { isBusy, mayWrite, nameOf } from '../lists.js';
@@ -166,9 +167,9 @@ function About({ p, view }) {
   const tongue = view.lang ?? 'en';
   /** @type {[string, any][]} */
   const facts = [
-    [w.saidName, entry.name ? w.quoted(entry.name) : ''],
+    [w.saidName, entry.name ? callOf(w, entry) : ''],
     [w.site, site ?? ''],
-    [w.page, page?.url ? html`<span title=${page.url}>${page.title || page.url}</span>` : ''],
+    [w.page, page?.url ? html`<span title=${page.url}>${withoutDirections(page.title || page.url)}</span>` : ''],
     [w.browser, browserOf(view.browser ?? '')],
     [w.speaks, new Intl.DisplayNames([w.tag], { type: 'language' }).of(tongue)],
     [w.since, view.created ? `${dayName(view.created, lang, desk.now())}, ${clock(view.created, lang)}` : ''],

@@ -157,7 +157,7 @@ function Log({ p, thread, unsent }) {
   return html`<div class="log-frame">
     <section class="log" role="log" aria-live="polite" aria-label=${w.conversation} tabindex="0" ref=${box} onScroll=${look}>
       <p class="older">
-        ${thread.isFresh ? w.loading
+        ${thread.isFresh ? (thread.isGone ? w.goneLead : w.loading)
           : hasOlder(thread)
             ? html`<button type="button" class="button small" disabled=${thread.isLoadingOlder} onClick=${() => desk.older(thread.id)}>${thread.isLoadingOlder ? w.loading : w.older}</button>`
             : w.noOlder}
@@ -181,13 +181,13 @@ function Bottom({ p, thread }) {
   const { state, desk, w } = p;
   const entry = thread.view?.entry;
   const conversation = thread.id;
-  if (!entry) return null;
   if (thread.isGone) {
-    const holder = nameOf(state, entry.agent ?? '');
-    const isElsewhere = entry.state === 'assigned' && holder && !isMine(state, entry);
-    return html`<div class="bar"><p>${entry.state === 'closed' ? w.closedLead : isElsewhere ? w.goneWith(holder) : w.goneLead}</p>
+    const holder = nameOf(state, entry?.agent ?? '');
+    const isElsewhere = entry?.state === 'assigned' && holder && !isMine(state, entry);
+    return html`<div class="bar"><p>${entry?.state === 'closed' ? w.closedLead : isElsewhere ? w.goneWith(holder) : w.goneLead}</p>
       <button type="button" class="button" onClick=${() => desk.shut(conversation)}>${w.putAway}</button></div>`;
   }
+  if (!entry) return null;
   const may = mayWrite(state, entry);
   if (may === 'closed') return html`<div class="bar"><p>${w.closedLead}</p></div>`;
   if (may === 'claim') {
