@@ -278,8 +278,8 @@ class Server:
     async def prove(self, visitor: Visitor, thread: str, booking: str = BOOKING, to: str = DUPONT) -> Frame:
         """Asks for a code and types it in; returns the event that says what is proven."""
         before = self.letters
-        await visitor.do("start_check", conversation=thread, reference=booking)
-        check = (await visitor.check("started"))["id"]
+        ack = await visitor.do("start_check", conversation=thread, reference=booking)
+        check = (await visitor.expect("event", kind="check", seq=ack["seq"]))["body"]["check"]["id"]
         await visitor.do("code", conversation=thread, check=check, code=await self.code(to, after=before))
         return await visitor.event("standing")
 

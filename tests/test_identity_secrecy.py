@@ -1,0 +1,129 @@
+"""What nobody learns from a check: whether a booking exists, whose it is, or anything of another's."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from checking import company_is_down, letters_left, tries
+from clients import AgentDesk, Visitor
+from harness import BOOKING, DUPONT, JANSEN, MAILLESS_BOOKING, OTHER_BOOKING, UNKNOWN_BOOKING, Frame, Server, Start
+
+
+def shape(client: Visitor | AgentDesk) -> tuple[list[str], list[str]]:
+    """What a person could compare: the events in order and the other frames, without ids, times and typed numbers."""
+    events, others = [], []
+    for data in client.raw:
+        text = re.sub(r'"[A-Za-z0-9_-]{22}"|"[0-9a-f-]{36}"|"[A-Za-z0-9_-]{43}"', '"id"', data)
+        text = re.sub("|".join((BOOKING, UNKNOWN_BOOKING, MAILLESS_BOOKING)), "reference", text)
+        text = re.sub(r"\d{10}(\.\d+)?", "0", re.sub(r'"[0-9.:]+:\d+"', '"host"', text))
+        frame = json.loads(text)
+        if frame["t"] == "events":
+            events += [json.dumps({"t": "event", **item}) for item in frame["items"]]
+        elif frame["t"] == "event":
+            events.append(json.dumps(frame))
+        elif frame["t"] not in ("inbox", "presence", "desk", "pos"):  # told now and then, by the clock
+            others.append(json.dumps(frame))
+    return events, sorted(others)
+
+
+async def one_course(server: Server, booking: str, by: str) -> tuple[Any, Any, list[str]]:
+    """A whole check of a booking, to its five wrong tries; what visitor and agent saw, and the audit log."""
+    visitor, claire, thread = await server.meeting()
+    if by == "agent":
+        await claire.do("ask_check", conversation=thread, reference=booking)
+    else:
+        await visitor.do("start_check", conversation=thread, reference=booking)
+    check = (await visitor.check("started"))["id"]
+    await letters_left(server)
+    await visitor.do("resend", conversation=thread, check=check)
+    await letters_left(server)
+    for _ in range(5):
+        await tries(visitor, thread, check, "00000000")
+    await visitor.check("failed")
+    await visitor.settle()
+    await claire.watch(thread)
+    await claire.settle()
+    return shape(visitor), shape(claire), server.audited(thread)
+
+
+@pytest.mark.parametrize("by", ["visitor", "agent"])
+@pytest.mark.parametrize("booking", [UNKNOWN_BOOKING, MAILLESS_BOOKING])
+async def test_an_unknown_booking_looks_like_a_known_one(start: Start, booking: str, by: str) -> None:
+    async with start() as server:
+        known = await one_course(server, BOOKING, by)
+        assert server.letters == 2
+    async with start() as server:
+        unknown = await one_course(server, booking, by)
+        assert server.letters == 0
+    assert known[0] == unknown[0]
+    assert known[1] == unknown[1]
+    assert known[2] == unknown[2]
+
+
+async def test_a_letter_that_is_late_is_late_for_all_alike(start: Start) -> None:
+    found = []
+    for booking in (BOOKING, UNKNOWN_BOOKING):
+        async with start() as server:
+            visitor, claire, thread = await server.meeting()
+            await server.mailbox.stop()
+            await visitor.do("start_check", conversation=thread, reference=booking)
+            while not (card := await visitor.check("started")).get("late"):
+                pass
+            await claire.event("alarm")
+            await visitor.settle()
+            await claire.settle()
+            found.append((shape(visitor), shape(claire), server.audited(thread), card["state"]))
+    assert found[0] == found[1]
+
+
+async def test_a_company_that_does_not_answer_is_the_same_for_all(start: Start) -> None:
+    found = []
+    for booking in (BOOKING, UNKNOWN_BOOKING):
+        async with start(records_timeout_seconds=0.5) as server:
+            await company_is_down(server)
+            visitor, claire, thread = await server.meeting()
+            await visitor.do("start_check", conversation=thread, reference=booking)
+            while not (await visitor.check("started")).get("late"):
+                pass
+            await claire.event("alarm", code="records_down")
+            await visitor.settle()
+            found.append(shape(visitor))
+    assert found[0] == found[1]
+
+
+async def test_an_impostor_learns_nothing(server: Server) -> None:
+    """He knows the number, the name and the birth date; the agent wants to help."""
+    impostor, claire, thread = await server.meeting(
+        f"I am M. Dupont, born 3 May 1951, booking {BOOKING}. What is my e-mail address with you?"
+    )
+    await claire.do("ask_check", conversation=thread, reference=BOOKING)
+    check = (await impostor.check("started"))["id"]
+    assert await claire.refused("show_record", conversation=thread) == "needs_check"
+    assert await claire.refused("change", conversation=thread, option="x") == "needs_check"
+    for code in ("12345678", "00000000", "19510503"):
+        await tries(impostor, thread, check, code)
+    await impostor.settle()
+    await claire.settle()
+    for client in (impostor, claire):
+        for word in (DUPONT, "@", "•", "Toronto", "YYZ", "example.org"):
+            assert word not in client.everything.replace("airline.example", "")
+    assert server.rows("SELECT standing FROM conversation") == [(None,)]
+    assert server.audited(thread).count("gate.refuse") == 2
+
+
+async def test_proof_of_ones_own_booking_opens_no_other(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await server.prove(visitor, thread)
+    shown: Frame = await claire.do("show_record", conversation=thread)
+    assert shown["reference"] == BOOKING
+    await visitor.say(thread, f"And now show me {OTHER_BOOKING} please")
+    shown = await claire.do("show_record", conversation=thread)
+    assert shown["reference"] == BOOKING
+    assert OTHER_BOOKING not in str(shown)
+    await claire.settle()
+    assert JANSEN not in claire.everything
+    assert "Jansen" not in claire.everything
