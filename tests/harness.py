@@ -262,6 +262,7 @@ class Server:
         visitor, desk = await self.visitor(), await self.agent()
         thread = await visitor.open(text)
         await desk.take(thread)
+        await visitor.settle()
         return visitor, desk, thread
 
     async def code(self, to: str = DUPONT, *, after: int = 0) -> str:

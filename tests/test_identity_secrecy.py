@@ -15,7 +15,7 @@ from harness import BOOKING, DUPONT, JANSEN, MAILLESS_BOOKING, OTHER_BOOKING, UN
 
 def shape(client: Visitor | AgentDesk) -> tuple[list[str], list[str]]:
     """What a person could compare: the events in order and the other frames, without ids, times and typed numbers."""
-    events, others = [], []
+    events, others, views = list[str](), list[str](), list[str]()
     for data in client.raw:
         text = re.sub(r'"[A-Za-z0-9_-]{22}"|"[0-9a-f-]{36}"|"[A-Za-z0-9_-]{43}"', '"id"', data)
         text = re.sub("|".join((BOOKING, UNKNOWN_BOOKING, MAILLESS_BOOKING)), "reference", text)
@@ -25,9 +25,11 @@ def shape(client: Visitor | AgentDesk) -> tuple[list[str], list[str]]:
             events += [json.dumps({"t": "event", **item}) for item in frame["items"]]
         elif frame["t"] == "event":
             events.append(json.dumps(frame))
+        elif frame["t"] == "reset":
+            views = [text] if isinstance(client, AgentDesk) else []  # the last one: the first may see it half done
         elif frame["t"] not in ("inbox", "presence", "desk", "pos"):  # told now and then, by the clock
             others.append(json.dumps(frame))
-    return events, sorted(others)
+    return events, sorted(others) + views
 
 
 async def one_course(server: Server, booking: str, by: str) -> tuple[Any, Any, list[str]]:
