@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import msgspec
 
+from aparte import guard
 from aparte.actions import door, gate
 from aparte.actions.checks import alarm, show_late
 from aparte.actions.messages import Written
 from aparte.actions.parts import SYSTEM, Parts
-from aparte.errors import AparteError, BadState, NotFound, RecordsDown
+from aparte.errors import AparteError, BadInput, BadState, NotFound, RecordsDown
 from aparte.frames import ActBody, Option, Record
 from aparte.identity.life import normal_reference
 from aparte.model import AgentCaller
@@ -79,7 +80,9 @@ async def show_record(parts: Parts, caller: AgentCaller, cid: str, conversation:
 
 async def change(parts: Parts, caller: AgentCaller, cid: str, conversation: str, option: str) -> Written:
     """Asks for a change of the proven record. Durable at once; carried out by the outbox, once, with an
-    idempotency key, and told in the thread."""
+    idempotency key, and told in the thread. Raises BadInput, NeedsCheck, NotFound, BadState."""
+    if guard.clean(option).found:  # what is kept and handed on here is the company's word, never a person's
+        raise BadInput("That is not an option of this booking.")
     who = door.actor(caller)
     key = cid_key(conversation, who[1], cid)
 
