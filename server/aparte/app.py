@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import struct
@@ -44,6 +45,7 @@ from aparte.store import Store
 from aparte.vault import PasswordGate, Vault
 
 log = structlog.get_logger("aparte.app")
+GARBAGE: Final = 20_000  # objects made and not freed since the last look for cycles
 GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
 
 
@@ -279,6 +281,14 @@ async def goodbye(app: Starlette) -> None:
         await asyncio.sleep(0.05)
 
 
+def _calm_collector() -> None:
+    """What was loaded stays, so the collector need not walk through it again; and a batch of messages makes thousands of
+    short-lived objects, which reference counts free. At Python's own threshold this took 6 % of the time under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+
+
 async def run(
     settings: Settings,
     *,
@@ -314,6 +324,7 @@ async def serve(
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 - the library has no event for it
             await asyncio.sleep(0.01)
+        _calm_collector()
         if server.started and on_ready is not None:
             on_ready()
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)

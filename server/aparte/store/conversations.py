@@ -82,7 +82,8 @@ _COLUMNS: Final = tuple(column.name for column in table.columns)
 _CHANGING: Final = _COLUMNS[_COLUMNS.index("state") :]
 _BY_ID = select(table).where(table.c.id.in_(bindparam("ids", expanding=True))).with_for_update()
 _SAVE = Many(
-    update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in _CHANGING}), attrgetter
+    update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in _CHANGING}),
+    attrgetter,
 )
 
 

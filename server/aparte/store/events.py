@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from aparte.errors import Unreadable
 from aparte.frames import BODIES, EmptyBody, Part
 from aparte.store.conversations import Conversation
+from aparte.store.direct import Many
 from aparte.store.schema import event as table
 from aparte.vault import Vault
 
@@ -47,7 +48,7 @@ class Known:
     id: str
 
 
-_INSERT = insert(table)
+_INSERT = Many(insert(table).values({column.name: bindparam(column.name) for column in table.columns}))
 _KNOWN = select(
     table.c.cid_key,
     table.c.conversation_id,
@@ -103,7 +104,7 @@ def to_row(vault: Vault, row: Conversation, stored: Stored, cid_key: bytes | Non
 
 
 def add(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    connection.execute(_INSERT, rows)
+    _INSERT.run(connection, rows)
 
 
 def known(connection: Connection, keys: list[bytes]) -> dict[bytes, Known]:
