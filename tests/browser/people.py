@@ -201,6 +201,7 @@ class Agent:
 
     async def takes(self, text: str) -> None:
         """Opens the conversation from the queue and claims it."""
+        await self.inbox.get_by_role("button", name=self.w["queue"]).click()
         await self.line(text).get_by_role("button").click()
         await self.press("claim").click()
         await expect(self.field).to_be_visible()
