@@ -5,7 +5,7 @@ Subscribes first, then reads the database from the last number, then drops doubl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from aparte import topics
 from aparte.actions import door, gate
@@ -34,6 +34,7 @@ from aparte.frames import (
     VisitorReset,
     VisitorView,
     VisitorWelcome,
+    encode,
 )
 from aparte.frames import Page as FramePage
 from aparte.hub import Peer, Watch
@@ -176,6 +177,23 @@ def _frames(found: Iterable[Stored], directory: Directory, *, staff: bool) -> li
     return [view(stored, directory) for stored in found]
 
 
+def _portions(parts: Parts, items: list[Event]) -> Iterator[list[Event]]:
+    """A page in frames of at most a quarter of an outbox: a page of the longest texts would overflow it, each time
+    that its reader comes back."""
+    most = parts.settings.outbox_bytes // 4
+    portion: list[Event] = []
+    size = 0
+    for item in items:
+        length = len(encode(item))
+        if portion and size + length > most:
+            yield portion
+            portion, size = [], 0
+        portion.append(item)
+        size += length
+    if portion:
+        yield portion
+
+
 async def follow(parts: Parts, peer: Peer, conversation: str, last_seq: Seq, epoch: str) -> None:
     """Brings `peer` into the thread: what it missed, in pages, then live. Raises NotFound."""
     assert peer.caller is not None
@@ -220,10 +238,10 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
             return found, now.staff_seq if staff else now.visitor_seq
 
         found, top = await parts.store.read(read)
-        if found:
-            watch.sent += len(found)
+        for items in _portions(parts, _frames(found, directory, staff=staff)):
             await peer.room()
-            peer.say(Events(conversation, _frames(found, directory, staff=staff), top))
+            watch.sent += len(items)
+            peer.say(Events(conversation, items, top))
         if watch.sent >= top and parts.hub.caught_up(peer, conversation, watch):
             return
 
@@ -262,5 +280,7 @@ async def history(parts: Parts, peer: Peer, conversation: str, before: int) -> E
         return found, row.staff_seq if staff else row.visitor_seq
 
     found, top = await parts.store.read(query)
-    items = _frames(found, parts.store.directory, staff=staff)
+    # The newest ones, as many as an outbox takes at once; the others come when they are asked for.
+    newest = next(_portions(parts, _frames(reversed(found), parts.store.directory, staff=staff)), [])
+    items = newest[::-1]
     return Events(conversation, items, top, older=True, more=bool(items) and items[0].seq > 1)
