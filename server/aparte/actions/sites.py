@@ -6,6 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from aparte.config import wrong_origin
 from aparte.errors import BadSetting
 from aparte.model import Site
 from aparte.records import connector_of
@@ -14,6 +15,7 @@ from aparte.store import Store, Tx, directory_changed, sites
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _MASK: Final = re.compile(r"[XA9-]{3,20}")
 _ACCENT: Final = re.compile(r"#[0-9a-fA-F]{6}")
+_LONGEST: Final = {"name": 80, "desk": 80, "phone": 40}  # characters
 
 
 def check_site(one: Site) -> None:
@@ -22,10 +24,17 @@ def check_site(one: Site) -> None:
         raise BadSetting(f"site id {one.id!r}: use lower-case letters, digits and hyphens, at most 40.")
     if not one.name.strip():
         raise BadSetting("site name: give the name that customers know.")
+    for name, longest in _LONGEST.items():
+        value: str = getattr(one, name)
+        if len(value) > longest or not value.isprintable():
+            raise BadSetting(f"site {name}: give at most {longest} visible characters.")
     for origin in one.origins:
+        # It becomes part of a header of each page: nothing but a bare address may pass.
+        if fix := wrong_origin(origin):
+            raise BadSetting(f"origin {origin!r}: {fix}.")
         parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
-            raise BadSetting(f"origin {origin!r}: give scheme and host alone, e.g. https://www.example.org.")
+        if origin != f"{parts.scheme}://{parts.netloc}".lower():
+            raise BadSetting(f"origin {origin!r}: give it as a browser does, in small letters and without a slash.")
     if not _ACCENT.fullmatch(one.accent):
         raise BadSetting(f"accent {one.accent!r}: give a colour as #rrggbb.")
     for mask in one.formats:
