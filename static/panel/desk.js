@@ -181,7 +181,7 @@ export class Desk {
   /** @param {any} frame */
   #heard(frame) {
     if (frame.t === 'error' && PASSING.has(frame.code) && this.state.pending.some((item) => item.cid === frame.cid && isWriting(item))) {
-      this.sentAt.set(frame.cid, clock() + Math.max(1, frame.retry_after ?? 2) - PATIENCE_SECONDS);
+      this.sentAt.set(frame.cid, clock() + Math.max(1, frame.retry_after ?? PATIENCE_SECONDS) - PATIENCE_SECONDS);
     }
     this.dispatch(frame);
     if (frame.t === 'welcome') {

@@ -1,13 +1,10 @@
 /** What the panel holds. Times are epoch seconds of the server's clock; no code. */
 import type {
-  ActBody, AlarmBody, CheckCard, Colleague, Entry, Event, Events, Failure, Lang, Marks, RecordShown, SiteFace, StaffReset,
+  ActBody, AlarmBody, Colleague, Entry, Event, Events, Failure, Lang, Marks, RecordShown, SiteFace, StaffReset,
   StaffView, ToAgent,
 } from '../shared/frames.js';
 
 export type { ActBody, AlarmBody, Colleague, Entry, Event, Events, Lang, Marks, RecordShown, SiteFace, StaffReset, StaffView };
-
-/** A check as the server tells it now. `late`: its letter could not leave yet; `ended`: another took its place. */
-export type Check = Omit<CheckCard, 'state'> & { state: CheckCard['state'] | 'ended'; late?: boolean };
 
 /** What an agent asks of the server and that is answered by one ack, record or error. */
 export type Verb =

@@ -187,7 +187,7 @@ function sentenceOf(p, event) {
     case 'reopened':
       return w.lineReopened;
     case 'check': {
-      const check = /** @type {import('../state.js').Check} */ (event.body.check);
+      const { check } = event.body;
       return /** @type {Record<string, string>} */ (w.lineCheck)[check.late ? 'late' : check.state] ?? check.state;
     }
     case 'standing': {

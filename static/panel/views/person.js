@@ -65,7 +65,7 @@ function Proof({ p, thread }) {
 function Check({ p, thread }) {
   useSecond();
   const { w, desk } = p;
-  const check = /** @type {import('../state.js').Check|null|undefined} */ (thread.view?.check);
+  const check = thread.view?.check;
   if (!check || check.state === 'verified' || check.state === 'ended') return null;
   const left = (check.until ?? 0) - desk.now();
   const isLive = check.state === 'offered' || check.state === 'started';
