@@ -5,11 +5,15 @@ Knows accounts and sessions. Must not know cookies or prompts.
 
 from __future__ import annotations
 
+from typing import Final
+
 from aparte.actions.parts import Parts
 from aparte.errors import BadInput, NotFound, NotSignedIn, TooMany
 from aparte.model import Agent, AgentCaller, Role
 from aparte.store import Connection, Store, Tx, directory_changed, new_id, people
 from aparte.vault import hash_password, needs_rehash, new_token
+
+_WRONG: Final = "That address and password do not go together."
 
 
 def session_hash(store: Store, token: str) -> bytes:
@@ -32,19 +36,26 @@ async def sign_in(parts: Parts, email: str, password: str, address: str) -> tupl
     if found is None or not is_right or found[0].is_disabled:
         actor = ("agent", found[0].id if found else "")
         await parts.store.write(lambda tx: tx.audit(actor, "agent.sign_in_refused"))
-        raise NotSignedIn("That address and password do not go together.")
+        raise NotSignedIn(_WRONG)
     agent, old_hash = found
     token = new_token()
     hashed = session_hash(parts.store, token)
-    better = hash_password(password) if needs_rehash(old_hash) else ""
+    better = await parts.passwords.hash(password) if needs_rehash(old_hash) else ""
 
-    def apply(tx: Tx) -> None:
+    def apply(tx: Tx) -> bool:
+        # The password may have been changed, or the agent disabled, while this one was looked at.
+        now = people.agent_by_email(tx.connection, tx.vault, email)
+        if now is None or now[0].is_disabled or now[1] != old_hash:
+            tx.audit(("agent", agent.id), "agent.sign_in_refused")
+            return False
         people.add_agent_session(tx, hashed, agent.id, tx.now + parts.settings.session_seconds)
         if better:
             people.set_password_hash(tx, agent.id, better)
         tx.audit(("agent", agent.id), "agent.sign_in")
+        return True
 
-    await parts.store.write(apply)
+    if not await parts.store.write(apply):
+        raise NotSignedIn(_WRONG)
     return token, agent
 
 

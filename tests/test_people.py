@@ -1,0 +1,55 @@
+"""Twin of actions/people.py: signing in, and what ends it."""
+
+from __future__ import annotations
+
+import argon2
+import pytest
+
+from aparte.actions import people
+from aparte.errors import NotSignedIn
+from harness import PASSWORD, Server, email_of
+
+OTHER = "another horse battery staple"
+
+
+def sessions(server: Server) -> int:
+    return int(server.rows("SELECT count(*) FROM agent_session")[0][0])
+
+
+@pytest.mark.parametrize("change", ["password", "disabled"])
+async def test_it_opens_no_session_for_what_changed_meanwhile(
+    server: Server, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = server.parts.passwords.verify
+
+    async def slow(hash: str | None, password: str) -> bool:  # noqa: A002 - the name of the real one's argument
+        is_right = await real(hash, password)
+        if change == "password":
+            await people.set_password(server.store, email_of("claire"), OTHER)
+        else:
+            await people.set_disabled(server.store, email_of("claire"))
+        return is_right
+
+    monkeypatch.setattr(server.parts.passwords, "verify", slow)
+    with pytest.raises(NotSignedIn):
+        await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
+    assert sessions(server) == 0
+    assert server.audited()[-1] == "agent.sign_in_refused"
+
+
+async def test_it_hashes_anew_beside_the_loop(server: Server) -> None:
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1, type=argon2.Type.ID).hash(PASSWORD)
+    server.change("UPDATE agent SET password_hash = ? WHERE id = ?", weak, server.agent_id("claire"))
+    used: list[str] = []
+    real = server.parts.passwords._run
+
+    async def run(work, *args):  # type: ignore[no-untyped-def]  # stands before the real one, which it calls
+        used.append(work.__name__)
+        return await real(work, *args)
+
+    server.parts.passwords._run = run  # type: ignore[method-assign]  # as above
+    await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
+    assert used == ["verify_password", "hash_password"]
+    kept = server.rows("SELECT password_hash FROM agent WHERE id = ?", server.agent_id("claire"))[0][0]
+    assert kept != weak
+    await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
