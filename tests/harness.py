@@ -19,7 +19,7 @@ all text that ever came, for "no frame ever held …". Each client checks by its
 come without a gap and without doubles.
 
 The data, keys and agents (`AGENTS`) are made once per run and copied for each server. `server.parts` are the live
-parts, `server.skip(seconds)` moves the store's clock on (the clock stands still then until real time has caught up),
+parts, `server.skip(seconds)` moves the store's clock on (it goes on from there),
 `server.rows(sql)` reads the data database beside the server, and `server.change(sql)` tampers with it.
 `server.logged` is what the server logged so far; a fault of ours in it (a traceback) fails the test at its end.
 """
@@ -167,7 +167,7 @@ class Server:
         return self.parts.store
 
     def skip(self, seconds: float) -> None:
-        """Moves the store's clock on: it never runs backwards, so it stands where it is put."""
+        """Moves the store's clock on: it never runs backwards, so it goes on from where it is put."""
         self.store._last = self.store.now() + seconds
 
     # ── looking into the database, and tampering with it ────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import stat
 import time
@@ -48,6 +49,29 @@ async def test_its_time_never_runs_backwards(settings: Settings, monkeypatch: py
         assert before == pytest.approx(time.time(), abs=5)
         monkeypatch.setattr(time, "time", lambda: before - 3600)
         assert store.now() >= before
+
+
+async def test_its_time_goes_on_when_the_machines_clock_is_set_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(settings) as store:
+        store.now()
+        monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+        before = store.now()
+        await asyncio.sleep(0.1)
+        assert 0.09 <= store.now() - before < 5  # what expires, expires at its time
+
+
+async def test_its_time_goes_on_after_a_restart_with_the_clock_set_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(settings) as store:
+        await store.keep_time()
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    async with opened(settings) as store:
+        before = store.now()
+        await asyncio.sleep(0.1)
+        assert 0.09 <= store.now() - before < 5
 
 
 async def test_its_time_never_runs_backwards_over_a_restart(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,8 @@ class Store:
         self.vault = vault
         self.directory = Directory()
         self.epoch = ""
-        self._last = 0.0
+        self._last, self._ticked = 0.0, time.monotonic()
+        self._clock = threading.Lock()
         self._claim: IO[str] | None = None
         self._listener: Callable[[list[Stored]], None] = _nobody
         database = database_of(settings)
@@ -94,7 +96,7 @@ class Store:
                 found = {"epoch": new_id(), "clock": "0", "directory": "0"}
                 connection.execute(insert(store_info), [{"name": k, "value": v} for k, v in found.items()])
         self.epoch = found["epoch"]
-        self._last = float(found["clock"])
+        self._last, self._ticked = float(found["clock"]), time.monotonic()
 
     def claim(self) -> None:
         """Takes the data folder for this server until the process ends: live connections of two servers would not
@@ -129,9 +131,16 @@ class Store:
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> float:
-        """Epoch seconds that never run backwards, not over a restart either (to the last `keep_time`)."""
-        self._last = max(self._last, time.time())
-        return self._last
+        """Epoch seconds that never run backwards, not over a restart either (to the last `keep_time`).
+
+        When the machine's clock is set back, time goes on from where it was: standing still would keep alive what
+        shall expire. Any thread may ask.
+        """
+        with self._clock:
+            ticked = time.monotonic()
+            self._last = max(time.time(), self._last + ticked - self._ticked)
+            self._ticked = ticked
+            return self._last
 
     async def keep_time(self) -> None:
         """Remembers the time, so that a clock set back cannot bring an expired thing to life."""
