@@ -131,6 +131,24 @@ async def test_it_publishes_nothing_of_what_was_rolled_back(store: Store) -> Non
     assert heard == ["a", "b"]
 
 
+async def test_it_leaves_no_gap_where_one_could_not_be_sealed(store: Store) -> None:
+    _, thread = await make_thread(store)
+
+    def unsealable(tx: Tx) -> None:
+        body: Any = object()
+        try:
+            tx.append(tx.conversation(thread), "message", body, sender=("visitor", "x"), visible=True)
+        except TypeError:
+            raise BadInput from None  # a refusal, which leaves the batch as it is
+
+    results, said = await together(
+        store, append(store, thread, "a"), store.write(unsealable, conversation=thread), append(store, thread, "b")
+    )
+    assert [results[0], type(results[1]), results[2]] == [1, BadInput, 2]
+    assert said.count("COMMIT") == 1
+    assert texts(await stream(store, thread, for_visitor=True)) == ["a", "b"]
+
+
 # ── repeats ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -99,14 +99,10 @@ class Tx:
 
         Args: sender: kind and id; visible: whether the visitor stream has it; key and mac: of the cid.
         """
-        row.staff_seq += 1
-        if visible:
-            row.visitor_seq += 1
-        row.updated_at = self.now
         stored = Stored(
             row.id,
-            row.staff_seq,
-            row.visitor_seq if visible else None,
+            row.staff_seq + 1,
+            row.visitor_seq + 1 if visible else None,
             new_id(),
             kind,
             sender[0],
@@ -115,7 +111,13 @@ class Tx:
             body,
             cid,
         )
-        self._rows.append(events.to_row(self.vault, row, stored, key, mac))
+        sealed = events.to_row(self.vault, row, stored, key, mac)
+        # Only now: had the sealing failed, the neighbours' next event would leave a gap behind it.
+        row.staff_seq = stored.staff_seq
+        if visible:
+            row.visitor_seq += 1
+        row.updated_at = self.now
+        self._rows.append(sealed)
         if key is not None and mac is not None:
             self._known[key] = Known(row.id, stored.staff_seq, stored.visitor_seq, kind, self.now, mac, stored.id)
             self._asked.add(key)
