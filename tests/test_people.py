@@ -6,8 +6,9 @@ import argon2
 import pytest
 
 from aparte.actions import people
-from aparte.errors import NotSignedIn
-from harness import PASSWORD, Server, email_of
+from aparte.app import ACCOUNT_LOGINS
+from aparte.errors import NotSignedIn, TooMany
+from harness import PASSWORD, Server, Start, email_of
 
 OTHER = "another horse battery staple"
 
@@ -53,3 +54,24 @@ async def test_it_hashes_anew_beside_the_loop(server: Server) -> None:
     kept = server.rows("SELECT password_hash FROM agent WHERE id = ?", server.agent_id("claire"))[0][0]
     assert kept != weak
     await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
+
+
+async def test_it_lets_nobody_lock_a_colleague_out(start: Start) -> None:
+    async with start(logins_per_minute=3) as server:
+        for _ in range(3):
+            with pytest.raises(NotSignedIn):
+                await people.sign_in(server.parts, email_of("claire"), OTHER, "10.0.0.1")
+        with pytest.raises(TooMany):
+            await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
+        _, agent = await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.2")
+        assert agent.name == "Claire"
+
+
+async def test_it_bounds_the_tries_at_one_account_from_everywhere(start: Start) -> None:
+    async with start(logins_per_minute=1) as server:
+        for host in range(ACCOUNT_LOGINS):
+            with pytest.raises(NotSignedIn):
+                await people.sign_in(server.parts, email_of("claire"), OTHER, f"10.0.0.{host}")
+        with pytest.raises(TooMany):
+            await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.1.1")
+        await people.sign_in(server.parts, email_of("marc"), PASSWORD, "10.0.1.2")

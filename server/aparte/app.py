@@ -46,6 +46,7 @@ from aparte.vault import PasswordGate, Vault
 
 log = structlog.get_logger("aparte.app")
 GARBAGE: Final = 20_000  # objects made and not freed since the last look for cycles
+ACCOUNT_LOGINS: Final = 20  # times the sign-ins of one address, for one account from everywhere
 GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
 
 
@@ -145,6 +146,7 @@ async def _joined(settings: Settings) -> AsyncIterator[Parts]:
             said=Window(settings.messages_per_10s, 10.0),
             replied=Window(settings.agent_messages_per_10s, 10.0),
             logins=Window(settings.logins_per_minute, 60.0),
+            accounts=Window(settings.logins_per_minute * ACCOUNT_LOGINS, 60.0),
         )
         worker = OutboxWorker(
             store,

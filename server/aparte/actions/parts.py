@@ -56,6 +56,7 @@ class Parts:
     ring: Callable[[], None]  # wakes the outbox worker
     said: Window  # messages per visitor
     replied: Window  # messages per agent
-    logins: Window
+    logins: Window  # sign-ins per address
+    accounts: Window  # sign-ins per account, wherever from
     marks: dict[str, Marks] = field(default_factory=dict)
     options: dict[str, tuple[Option, ...]] = field(default_factory=dict)  # what an agent was shown, by conversation

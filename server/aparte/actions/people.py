@@ -24,11 +24,11 @@ def session_hash(store: Store, token: str) -> bytes:
 async def sign_in(parts: Parts, email: str, password: str, address: str) -> tuple[str, Agent]:
     """A new session's secret and the agent. Takes as long for an unknown address as for a wrong password.
 
-    Raises NotSignedIn; TooMany per network address and per account.
+    Raises NotSignedIn; TooMany per network address. Per account only a much higher limit holds: otherwise anybody could keep a colleague out by trying wrong passwords.
     """
-    now = parts.store.now()
-    for key in (f"address {address}", f"email {people.normal_email(email)}"):
-        wait = parts.logins.take(key, now)
+    now, account = parts.store.now(), people.normal_email(email)
+    for window, key in ((parts.logins, address), (parts.accounts, account)):
+        wait = window.take(key, now)
         if wait is not None:
             raise TooMany(retry_after=wait)
     found = await parts.store.read(lambda c: people.agent_by_email(c, parts.store.vault, email))

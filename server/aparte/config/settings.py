@@ -55,7 +55,7 @@ class Settings:
     sockets_per_address: Annotated[int, Meta(ge=1, le=100_000)] = 40
     sockets_unauthenticated: Annotated[int, Meta(ge=1, le=100_000)] = 500
     sockets_total: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
-    logins_per_minute: Annotated[int, Meta(ge=1, le=600)] = 10  # per address and per e-mail address
+    logins_per_minute: Annotated[int, Meta(ge=1, le=600)] = 10  # per address; 20 times as many per account
     hello_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
     outbox_events: Annotated[int, Meta(ge=16, le=4_096)] = 256  # queued frames per socket before it is ended
     outbox_bytes: Annotated[int, Meta(ge=128 << 10, le=16 << 20)] = 1 << 20
