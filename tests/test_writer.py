@@ -288,6 +288,24 @@ async def test_it_commits_what_waits_before_it_ends(prepared: Path, tmp_path: Pa
         assert len(await stream(store, thread)) == 20
 
 
+async def test_it_refuses_what_comes_after_the_end(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "alone")
+    async with harness.opened(harness.settings_in(tmp_path / "alone")) as store:
+        _, thread = await make_thread(store)
+        before = asyncio.create_task(append(store, thread, "before"))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+        with pytest.raises(StoreDown):
+            async with asyncio.timeout(2):
+                await append(store, thread, "while it ends")
+        await closing
+        with pytest.raises(StoreDown):
+            async with asyncio.timeout(2):
+                await append(store, thread, "after")
+        assert await before == 1
+
+
 async def test_it_refuses_more_than_may_wait(store: Store) -> None:
     _, thread = await make_thread(store)
     store._writer._waiting = 10

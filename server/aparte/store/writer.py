@@ -70,6 +70,7 @@ class Writer:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def start(self) -> None:
         """Begins to work for the running event loop."""
@@ -78,7 +79,8 @@ class Writer:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Commits what is waiting, then ends."""
+        """Commits what is waiting, then ends. Whoever comes later is told at once: nobody would answer."""
+        self._is_closed = True
         if self._thread is not None:
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
@@ -92,6 +94,8 @@ class Writer:
         """
         if self._loop is None:
             raise StoreDown("The store is not started.")
+        if self._is_closed:
+            raise StoreDown(retry_after=RETRY_SECONDS)
         if self._queue.qsize() >= self._waiting:
             raise TooMany(retry_after=RETRY_SECONDS)
         future: asyncio.Future[T] = self._loop.create_future()
