@@ -68,7 +68,7 @@ MAILLESS_BOOKING: Final = "ZW8N3C"  # nothing on file
 UNKNOWN_BOOKING: Final = "AA1BB2"
 DUPONT: Final = "m.dupont@example.org"
 JANSEN: Final = "a.jansen@example.org"
-FAULTS: Final = frozenset({"ws.fault", "outbox.fault", "app.task_died"})
+FAULTS: Final = frozenset({"hub.fault", "ws.fault", "outbox.fault", "app.task_died"})
 
 
 def email_of(name: str) -> str:

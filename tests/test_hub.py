@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from aparte.frames import Drain, MessageBody, NoteBody, Pos, SomeoneTypes
 from aparte.hub import SLOW, Hub, Peer
@@ -243,6 +244,23 @@ async def test_a_slow_reader_holds_up_nobody(hub: Hub, joined: Joined) -> None:
     assert one.ending == SLOW
     assert all(peer.ending is None for _, peer in others)
     await asyncio.wait_for(slow.aborted.wait(), 1)
+
+
+async def test_an_event_that_cannot_be_shown_ends_its_own_room_alone(hub: Hub, joined: Joined) -> None:
+    (there, one), (here, two) = joined(), joined()
+    live(hub, one)
+    other = "o" * 22
+    hub.join(two)
+    assert hub.caught_up(two, other, hub.watch(two, other, 0))
+    broken, good = event(1), event(1)
+    broken.kind, good.conversation = "a kind without a view", other
+    with structlog.testing.capture_logs() as logged:
+        hub.publish([broken, good])
+    await turn()
+    assert [entry["event"] for entry in logged] == ["hub.fault"]
+    assert there.closed == [SLOW]  # the client resumes and reads it from the store
+    assert here.numbers == [1]
+    assert two.ending is None
 
 
 async def test_it_is_live_only_when_nothing_came_meanwhile(hub: Hub, joined: Joined) -> None:

@@ -265,6 +265,20 @@ async def test_it_publishes_in_the_order_of_the_numbers(store: Store) -> None:
     assert heard == list(range(1, 101))
 
 
+async def test_it_answers_also_when_nobody_could_be_told(store: Store) -> None:
+    _, thread = await make_thread(store)
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(repr(context["exception"])))
+
+    def broken(_events: list[Any]) -> None:
+        raise ZeroDivisionError
+
+    store.listen(broken)
+    async with asyncio.timeout(2):
+        assert await append(store, thread, "durable") == 1
+    assert told == ["ZeroDivisionError()"]  # not silently
+
+
 async def test_it_keeps_what_a_caller_who_went_away_wrote(store: Store) -> None:
     _, thread = await make_thread(store)
     async with one_batch(store):

@@ -12,11 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import structlog
+
 from aparte.frames import Frame, encode
 from aparte.model import AgentCaller, Caller
 from aparte.store import Directory, Stored
 from aparte.views import staff_event, visitor_event
 
+log = structlog.get_logger("aparte.hub")
 WRITE_BYTES: Final = 64 << 10  # in one write, unless a single frame is longer
 SLOW: Final = 4008  # close code for a peer that did not take its frames; the client reconnects and resumes
 
@@ -208,19 +211,30 @@ class Hub:
     # ── what goes out ────────────────────────────────────────────────────────────────────────────────────
 
     def publish(self, events: list[Stored]) -> None:
-        """Each event, encoded once per audience, to everyone live in it. Called in commit order."""
+        """Each event, encoded once per audience, to everyone live in it. Called in commit order.
+
+        An event that cannot be shown ends the sockets of its own room, which come back and resume; nobody else's.
+        """
         for stored in events:
             self.changed.add(stored.conversation)
             room = self._rooms.get(stored.conversation)
             if room is None:
                 continue
-            room.staff_top = stored.staff_seq
-            if room.staff:
-                self._send(room.staff, stored.conversation, stored.staff_seq, staff_event, stored)
-            if stored.visitor_seq is not None:
-                room.visitor_top = stored.visitor_seq
-                if room.visitors:
-                    self._send(room.visitors, stored.conversation, stored.visitor_seq, visitor_event, stored)
+            try:
+                self._publish_in(room, stored)
+            except Exception as error:  # a fault of ours in one event must not take the commit's others with it
+                log.exception("hub.fault", error=type(error).__name__)
+                for peer in (*room.staff, *room.visitors):
+                    peer.end(SLOW)
+
+    def _publish_in(self, room: _Room, stored: Stored) -> None:
+        room.staff_top = stored.staff_seq
+        if stored.visitor_seq is not None:
+            room.visitor_top = stored.visitor_seq
+        if room.staff:
+            self._send(room.staff, stored.conversation, stored.staff_seq, staff_event, stored)
+        if room.visitors and stored.visitor_seq is not None:
+            self._send(room.visitors, stored.conversation, stored.visitor_seq, visitor_event, stored)
 
     def _send(
         self,

@@ -126,15 +126,18 @@ class Writer:
                 self._loop.call_soon_threadsafe(self._answer, done, published)
 
     def _answer(self, done: list[_Done], published: list[Stored]) -> None:
-        if published:
-            self._publish(published)
-        for one in done:
-            if one.job.future.done():
-                continue  # its caller went away; what it wrote stays
-            if one.error is not None:
-                one.job.future.set_exception(one.error)
-            else:
-                one.job.future.set_result(one.result)
+        try:
+            if published:
+                self._publish(published)
+        finally:
+            # It is durable, whatever became of telling the others: the loop's own handler logs that.
+            for one in done:
+                if one.job.future.done():
+                    continue  # its caller went away; what it wrote stays
+                if one.error is not None:
+                    one.job.future.set_exception(one.error)
+                else:
+                    one.job.future.set_result(one.result)
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
         try:
