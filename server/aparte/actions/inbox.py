@@ -11,7 +11,8 @@ from aparte.errors import Unreadable
 from aparte.frames import Entry, InboxEntry, InboxGone, MessageBody, encode
 from aparte.model import Agent, AgentCaller, State
 from aparte.store import Connection, conversations, events
-from aparte.store.conversations import Conversation
+from aparte.store.conversations import About, Conversation
+from aparte.vault import Vault
 
 SNIPPET_CHARS = 120
 MOST_LINES = 500  # of the queue and of what is assigned, each
@@ -24,12 +25,16 @@ def belongs(agent: Agent, row: Conversation) -> bool:
     return row.state == State.ASSIGNED and (row.agent_id == agent.id or agent.role.leads)
 
 
+def about_of(vault: Vault, row: Conversation) -> About:
+    """What the browser told at the beginning; nothing where that cannot be authenticated."""
+    try:
+        return conversations.about(vault, row)
+    except Unreadable:
+        return About()
+
+
 def entry_of(parts: Parts, connection: Connection, row: Conversation) -> Entry:
     vault = parts.store.vault
-    try:
-        name = conversations.about(vault, row).name
-    except Unreadable:
-        name = ""
     last = events.at_number(connection, vault, row, row.last_said) if row.last_said else None
     text = last.body.text if last is not None and isinstance(last.body, MessageBody) else ""
     return Entry(
@@ -40,7 +45,7 @@ def entry_of(parts: Parts, connection: Connection, row: Conversation) -> Entry:
         top=row.staff_seq,
         since=row.since,
         updated=row.updated_at,
-        name=name,
+        name=about_of(vault, row).name,
         agent=row.agent_id or "",
         snippet=text[:SNIPPET_CHARS],
         snippet_from=last.sender_kind if last and text else "",

@@ -6,6 +6,7 @@ Must not know sockets beyond the peer that speaks.
 from __future__ import annotations
 
 from aparte.actions.parts import Marks, Parts
+from aparte.errors import StoreDown
 from aparte.frames import Mark
 from aparte.frames import Marks as MarksFrame
 from aparte.hub import Peer
@@ -53,5 +54,17 @@ async def store(parts: Parts) -> None:
                 row.unread = 0 if read == top else events.unread_after(tx.connection, row, read)
             tx.touch(row)
 
-    await parts.store.write(apply)
+    try:
+        await parts.store.write(apply)
+    except StoreDown:
+        _keep(parts, noted)
+        raise
     parts.hub.changed.update(conversation for conversation, marks in noted.items() if marks.staff_read)
+
+
+def _keep(parts: Parts, noted: dict[str, Marks]) -> None:
+    """What could not be written waits for the next time, beside what rose meanwhile."""
+    for conversation, marks in noted.items():
+        newer = parts.marks.setdefault(conversation, Marks())
+        for name in ("visitor_delivered", "visitor_read", "staff_delivered", "staff_read"):
+            setattr(newer, name, max(getattr(newer, name), getattr(marks, name)))

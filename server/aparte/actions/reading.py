@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from aparte import topics
 from aparte.actions import door, gate
-from aparte.actions.inbox import entry_of
+from aparte.actions.inbox import about_of, entry_of
 from aparte.actions.parts import Parts
-from aparte.errors import NotFound
+from aparte.errors import NotFound, Unreadable
 from aparte.frames import (
     PAGE_EVENTS,
     RESUME_EVENTS,
@@ -51,7 +51,10 @@ _REFERENCES_IN = 40  # of the customer's last messages are looked through for bo
 
 
 def _card(parts: Parts, connection: Connection, row: Conversation, *, staff: bool) -> CheckCard | None:
-    check = checks.find(connection, parts.store.vault, row, row.check_id)
+    try:
+        check = checks.find(connection, parts.store.vault, row, row.check_id)
+    except Unreadable:
+        return None  # the thread can still be read
     if check is None:
         return None
     now = parts.store.now()
@@ -94,7 +97,7 @@ def visitor_view(parts: Parts, connection: Connection, row: Conversation) -> Vis
 
 
 def staff_view(parts: Parts, connection: Connection, row: Conversation) -> StaffView:
-    about = conversations.about(parts.store.vault, row)
+    about = about_of(parts.store.vault, row)
     return StaffView(
         entry=entry_of(parts, connection, row),
         lang=row.lang,

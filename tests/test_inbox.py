@@ -1,0 +1,84 @@
+"""Twin of actions/inbox.py: who sees which line, and what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clients import AgentDesk
+from harness import BOOKING, Server, Start
+
+
+async def line(desk: AgentDesk, thread: str, **fields: Any) -> dict[str, Any]:
+    """The first line of this conversation that has these fields."""
+    while True:
+        entry: dict[str, Any] = (await desk.expect("inbox"))["entry"]
+        if entry["id"] == thread and all(entry.get(name) == value for name, value in fields.items()):
+            return entry
+
+
+async def test_it_shows_the_queue_oldest_first_and_the_own_ones(server: Server) -> None:
+    threads = []
+    for number in range(3):
+        visitor = await server.visitor()
+        threads.append(await visitor.open(f"Hello {number}", name=f"Person {number}"))
+    claire = await server.agent()
+    assert [entry["id"] for entry in claire.welcome["inbox"]] == threads
+    first = claire.welcome["inbox"][0]
+    assert (first["site"], first["number"], first["state"], first["name"]) == ("air", 1, "waiting", "Person 0")
+    assert (first["snippet"], first["snippet_from"], first["unread"]) == ("Hello 0", "visitor", 1)
+    await claire.take(threads[1])
+    marc, odile = await server.agent("marc"), await server.agent("odile")
+    assert [entry["id"] for entry in marc.welcome["inbox"]] == [threads[0], threads[2]]
+    assert {entry["id"] for entry in odile.welcome["inbox"]} == set(threads)
+    again = await server.agent_again(claire.cookie)
+    assert [entry["id"] for entry in again.welcome["inbox"]] == [threads[0], threads[2], threads[1]]
+
+
+async def test_it_tells_of_new_lines_and_of_lines_that_go(server: Server) -> None:
+    claire, marc, odile = [await server.agent(name) for name in ("claire", "marc", "odile")]
+    visitor = await server.visitor()
+    thread = await visitor.open("Hello")
+    for desk in (claire, marc, odile):
+        assert (await line(desk, thread))["snippet"] == "Hello"
+    await claire.do("claim", conversation=thread)
+    await line(claire, thread, state="assigned", agent=server.agent_id("claire"))
+    await marc.expect("gone", conversation=thread)
+    await line(odile, thread, state="assigned")
+    await visitor.say(thread, "Are you there?")
+    await line(claire, thread, snippet="Are you there?", unread=2)
+    await marc.settle()
+    assert "Are you there?" not in marc.everything
+
+
+async def test_a_line_says_what_waits_at_the_gate_and_what_is_proven(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await claire.reply(thread, f"Your booking {BOOKING} is confirmed.")
+    await line(claire, thread, held=1)
+    assert "confirmed" not in str([one for one in claire.raw if '"t":"inbox"' in one])
+    await server.prove(visitor, thread)
+    await line(claire, thread, level=2, snippet=f"Your booking {BOOKING} is confirmed.")
+
+
+async def test_a_snippet_is_short(server: Server) -> None:
+    visitor, claire = await server.visitor(), await server.agent()
+    thread = await visitor.open("x" * 4000)
+    assert (await line(claire, thread))["snippet"] == "x" * 120
+
+
+async def test_a_touched_row_spoils_its_own_line_alone(start: Start) -> None:
+    async with start() as server:
+        for number in range(2):
+            await (await server.visitor()).open(f"Hello {number}", name="Dupont")
+        server.change("UPDATE conversation SET about = x'00' WHERE number = 1")
+        server.change(
+            "UPDATE event SET sealed = x'00' WHERE conversation_id = (SELECT id FROM conversation WHERE number = 1)"
+        )
+        claire = await server.agent()
+        first, second = claire.welcome["inbox"]
+        assert (first.get("name", ""), first.get("snippet", "")) == ("", "")
+        assert (second["name"], second["snippet"]) == ("Dupont", "Hello 1")
+        reset = await claire.watch(second["id"])
+        assert reset["view"]["entry"]["name"] == "Dupont"
+        reset = await claire.watch(first["id"])  # and it can still be opened
+        assert reset["view"]["entry"].get("name", "") == ""
+        await claire.event("unreadable")

@@ -1,0 +1,112 @@
+"""Twin of jobs.py and actions/expiry.py: what happens when nobody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from aparte.actions import expiry, people
+from clients import AgentDesk
+from harness import PASSWORD, Server, Start, email_of
+
+
+async def end_of_session(server: Server, desk: AgentDesk, how: str) -> None:
+    match how:
+        case "sign-out":
+            assert (await server.post("/api/logout", cookie=desk.cookie)).status_code == 204
+        case "disabled":
+            await people.set_disabled(server.store, email_of("claire"))
+        case "password":
+            await people.set_password(server.store, email_of("claire"), "another long password")
+        case "too old":
+            server.change("UPDATE agent_session SET expires_at = 1")
+        case "idle":
+            server.change("UPDATE agent_session SET seen_at = 1")
+
+
+@pytest.mark.parametrize("how", ["sign-out", "disabled", "password", "too old", "idle"])
+async def test_a_session_that_ended_hears_nothing_after_a_second(server: Server, how: str) -> None:
+    visitor, claire, thread = await server.meeting()
+    second = await server.agent_again(claire.cookie)
+    await end_of_session(server, claire, how)
+    async with asyncio.timeout(1):
+        assert await claire.closed() == 4401
+        assert await second.closed() == 4401
+    await visitor.say(thread, "Who hears this?")
+    assert "Who hears this?" not in claire.everything + second.everything
+    assert (await server.http.get("/api/me", headers={"cookie": claire.cookie})).status_code == 401
+    assert (await server.post("/api/ticket", cookie=claire.cookie)).status_code == 401
+    with pytest.raises(Exception, match="403"):
+        await server.socket("agent", cookie=claire.cookie)
+
+
+async def test_it_ends_the_session_that_ended_and_no_other(server: Server) -> None:
+    claire, elsewhere = await server.agent(), await server.agent()
+    marc = await server.agent("marc")
+    await end_of_session(server, claire, "sign-out")
+    assert await claire.closed() == 4401
+    for desk in (elsewhere, marc):
+        await asyncio.sleep(0.6)
+        await desk.settle()
+    assert PASSWORD not in elsewhere.everything
+
+
+async def test_visitors_are_told_whether_somebody_is_at_the_desk(server: Server) -> None:
+    visitor = await server.visitor()
+    assert "online" not in visitor.welcome["site"]
+    claire = await server.agent()
+    assert (await visitor.expect("desk"))["online"]
+    assert (await server.visitor()).welcome["site"]["online"]
+    marc = await server.agent("marc")
+    heard = await claire.expect("presence")
+    while {one["name"] for one in heard["agents"] if one.get("online")} != {"Claire", "Marc"}:
+        heard = await claire.expect("presence")
+    for desk in (claire, marc):
+        await desk.leave()
+    assert not (await visitor.expect("desk")).get("online")
+
+
+async def test_a_new_agent_is_seen_without_a_restart(server: Server) -> None:
+    claire = await server.agent()
+    await people.add_agent(server.store, "Nora", "nora@airline.example", "agent", PASSWORD)
+    server.parts.store.directory.version -= 1  # as when another process had added her
+    heard = await claire.expect("presence")
+    while "Nora" not in {one["name"] for one in heard["agents"]}:
+        heard = await claire.expect("presence")
+
+
+def keys(server: Server) -> dict[str, int]:
+    """How many keys of people and of conversations are kept."""
+    with closing(sqlite3.connect(server.settings.keyring)) as ring:
+        found = dict(ring.execute("SELECT kind, count(*) FROM key GROUP BY kind"))
+    return {kind: count for kind, count in found.items() if kind in ("person", "conversation")}
+
+
+async def test_what_was_closed_long_ago_is_forgotten(start: Start) -> None:
+    async with start(retention_days=1) as server:
+        visitor, claire, thread = await server.meeting("Forget me")
+        kept = await server.visitor()
+        other = await kept.open("Keep me")
+        await server.prove(visitor, thread)
+        await claire.do("close", conversation=thread)
+        assert keys(server) == {"person": 2, "conversation": 2}
+        server.skip(24 * 3600 - 60)
+        assert await expiry.retention(server.parts) == 0
+        server.skip(120)
+        assert await expiry.retention(server.parts) == 1
+        assert server.rows("SELECT id FROM conversation") == [(other,)]
+        for table in ("event", "identity_check", "outbox"):
+            assert server.rows(f"SELECT * FROM {table} WHERE conversation_id = ?", thread) == []
+        assert (
+            server.rows("SELECT count(*) FROM visitor") == server.rows("SELECT count(*) FROM visitor_session") == [(1,)]
+        )
+        assert keys(server) == {"person": 1, "conversation": 1}
+        token = next((json.loads(data)["token"] for data in visitor.raw if '"t":"token"' in data), visitor.token)
+        again = await server.visitor(token=token)
+        assert "conversation" not in again.welcome
+        assert "conversation.forget" in server.audited(thread)
+        assert await expiry.retention(server.parts) == 0
