@@ -204,8 +204,11 @@ class _Scene:
         counts = self._counts
         lost = set()
         places: list[int] = []
+        on_agents = on_visitors = 0
         for spoken in self._spoken:
             staff, public = agent.by_cid(spoken.cid), self._on_visitors(spoken, customer, agent)
+            on_agents += bool(staff)
+            on_visitors += bool(public)
             if not staff or (not public and not spoken.is_held):
                 lost.add(spoken.cid)
                 continue
@@ -217,9 +220,7 @@ class _Scene:
             counts.cleaned += is_live and shown != spoken.text
         counts.out_of_order += sum(after <= before for before, after in pairwise(places))
         counts.out_of_order += customer.steps() + agent.steps()
-        held = sum(one.is_held for one in self._spoken)
-        counts.doubled += max(0, agent.messages() - (len(self._spoken) - len(lost)))
-        counts.doubled += max(0, customer.messages() - (len(self._spoken) - held - len(lost)))
+        counts.doubled += agent.messages() - on_agents + customer.messages() - on_visitors
         return lost
 
     async def _judge_again(self) -> set[str]:
