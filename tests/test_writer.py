@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,10 +16,10 @@ import sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
 import harness
-from aparte.errors import BadInput, CidConflict, StoreDown, TooMany
+from aparte.errors import BadInput, CidConflict, StoreDown, TooMany, Unreadable
 from aparte.frames import MessageBody
 from aparte.model import Agent, Role
-from aparte.store import Store, Tx, cid_key, new_id, people
+from aparte.store import Store, Tx, cid_key, database_of, new_id, people
 from aparte.store.writer import Writer
 from clients import new_cid
 from threads import append, appending, make_thread, stream, texts
@@ -103,6 +104,36 @@ async def test_it_loses_one_that_can_be_noted_but_not_written_and_no_other(store
     assert results[2] == 2
     assert isinstance(results[1], Exception)
     assert texts(await stream(store, thread)) == ["before", "after"]
+
+
+TAMPERED: dict[str, tuple[str, Any]] = {
+    "text that is not UTF-8": ("UPDATE conversation SET lang = CAST(? AS TEXT) WHERE id = ?", b"\xff\xfe"),
+    "text for bytes": ("UPDATE conversation SET about = CAST(? AS TEXT) WHERE id = ?", b"\xff\xfe"),
+    "text for a number": ("UPDATE conversation SET staff_seq = ? WHERE id = ?", "many"),
+    "a number beyond all": ("UPDATE conversation SET staff_seq = ? WHERE id = ?", 2**63 - 1),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+async def test_a_tampered_row_loses_its_own_message_and_no_other(store: Store, how: str) -> None:
+    (_, thread), (_, other) = await make_thread(store), await make_thread(store)
+    statement, value = TAMPERED[how]
+    with contextlib.closing(sqlite3.connect(database_of(store._settings), isolation_level=None)) as thief:
+        thief.execute(statement, (value, thread))
+    results, _ = await together(
+        store, append(store, other, "before"), append(store, thread, "lost"), append(store, other, "after")
+    )
+    assert [results[0], results[2]] == [1, 2]
+    assert texts(await stream(store, other)) == ["before", "after"]
+    assert isinstance(results[1], Exception)
+
+
+async def test_it_calls_a_row_unreadable_that_no_retry_will_read(store: Store) -> None:
+    _, thread = await make_thread(store)
+    with contextlib.closing(sqlite3.connect(database_of(store._settings), isolation_level=None)) as thief:
+        thief.execute(TAMPERED["text that is not UTF-8"][0], (b"\xff\xfe", thread))
+    with pytest.raises(Unreadable):
+        await append(store, thread, "lost")
 
 
 async def test_it_refuses_one_that_is_refused_and_no_other(store: Store) -> None:

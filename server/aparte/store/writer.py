@@ -11,21 +11,35 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from aparte.errors import AparteError, StoreDown, TooMany
+from aparte.errors import AparteError, StoreDown, TooMany, Unreadable
 from aparte.store.events import Stored
 from aparte.store.transaction import Tx
 from aparte.vault import Vault
 
 T = TypeVar("T")
 RETRY_SECONDS: Final = 1.0
+# What befalls the database as a whole, by SQLite's primary result code. Anything else may lie in one row.
+_EVERYBODYS: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -143,9 +157,9 @@ class Writer:
         try:
             try:
                 return self._attempt(jobs, together=True)
-            except OperationalError:
-                raise  # the database itself: one by one would fail as well
-            except Exception:  # noqa: BLE001 - one of them cannot be written: each is tried alone, and told
+            except Exception as error:  # one of them cannot be written: each is tried alone, and told
+                if _is_everybodys(error):
+                    raise  # one by one would fail as well
                 return self._attempt(jobs, together=False)
         except DatabaseError as error:
             down = _down(error)
@@ -190,13 +204,33 @@ def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
         tx.flush()
         savepoint.commit()
         return _Done(job, result)
-    except OperationalError:
-        raise  # the database itself: nobody's work can be kept
-    except Exception as error:  # noqa: BLE001 - told to its own caller; the neighbours go on
+    except Exception as error:  # told to its own caller; the neighbours go on
+        if _is_everybodys(error):
+            raise  # nobody's work can be kept
         savepoint.rollback()
         tx.forget(published)
-        is_raw = isinstance(error, DatabaseError) and not isinstance(error, IntegrityError)
-        return _Done(job, error=_down(error) if is_raw else error)
+        return _Done(job, error=_told(error))
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's primary result code. The driver's own complaints, such as of text that is not UTF-8, have none."""
+    code: int | None = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _is_everybodys(error: Exception) -> bool:
+    return isinstance(error, DatabaseError) and _code(error) in _EVERYBODYS
+
+
+def _told(error: Exception) -> Exception:
+    """What the caller gets: no raw error of the database, but for a constraint that it broke."""
+    if not isinstance(error, DatabaseError) or isinstance(error, IntegrityError):
+        return error
+    if _code(error) is not None:
+        return _down(error)
+    unreadable = Unreadable()  # a row that was tampered with; trying again would not help
+    unreadable.__cause__ = error
+    return unreadable
 
 
 def _down(error: Exception) -> StoreDown:
