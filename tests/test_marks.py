@@ -35,14 +35,14 @@ async def test_each_side_hears_of_the_other(server: Server) -> None:
 
 async def test_they_never_fall(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
-    await visitor.settle()
     for read in (2, 1, 0):
         await visitor.send("mark", conversation=thread, read=read)
-        assert (await claire.expect("marks"))["read"] == 2
-    await marks.store(server.parts)
+    assert (await claire.expect("marks"))["read"] == 2
     await visitor.send("mark", conversation=thread, read=1)
-    await claire.expect("marks")
+    await visitor.settle()
     await marks.store(server.parts)
+    await claire.settle()
+    assert "marks" not in claire.types()
     assert (stored(server)["visitor_read"], stored(server)["visitor_delivered"]) == (2, 2)
 
 
@@ -102,9 +102,48 @@ async def test_they_wait_for_a_store_that_is_down(server: Server, monkeypatch: p
 
     monkeypatch.setattr(server.store, "write", sick)
     await visitor.send("mark", conversation=thread, read=2)
-    await claire.expect("marks")
+    await visitor.settle()
     with pytest.raises(StoreDown):
         await marks.store(server.parts)
     down = False
     await marks.store(server.parts)
     assert stored(server)["visitor_read"] == 2
+
+
+async def test_it_tells_the_visitor_nothing_of_what_is_hidden(server: Server) -> None:
+    visitor, desk, thread = await server.meeting()
+    for _ in range(3):
+        await desk.do("note", conversation=thread, text="between us")
+    await desk.send("mark", conversation=thread, delivered=999, read=999)
+    told = await visitor.expect("marks")
+    assert (told["who"], told["delivered"], told["read"]) == ("staff", 2, 2)  # the message, and who answers
+    assert visitor.tops[thread] == 2
+
+
+async def test_it_counts_only_who_has_the_conversation(server: Server) -> None:
+    visitor, desk, thread = await server.meeting()
+    odile = await server.agent("odile")
+    await odile.watch(thread)
+    await odile.send("mark", conversation=thread, delivered=2, read=2)
+    await odile.settle()
+    await marks.store(server.parts)
+    assert server.rows("SELECT staff_read, unread FROM conversation") == [(0, 1)]
+    await visitor.settle()
+    assert "marks" not in visitor.types()
+    await desk.send("mark", conversation=thread, delivered=2, read=1)
+    assert (await visitor.expect("marks"))["read"] == 1
+    assert server.rows("SELECT staff_read, unread FROM conversation") == [(1, 0)]
+
+
+async def test_it_passes_over_what_was_forgotten(server: Server) -> None:
+    visitor, _, thread = await server.meeting()
+    other = await server.visitor()
+    second = await other.open("Hello too")
+    await visitor.send("mark", conversation=thread, delivered=1, read=1)
+    await visitor.settle()
+    server.change("DELETE FROM conversation WHERE id = ?", thread)
+    await other.send("mark", conversation=second, delivered=1, read=1)
+    await other.settle()
+    await marks.store(server.parts)
+    assert server.parts.marks == {}
+    assert server.rows("SELECT visitor_read FROM conversation") == [(1,)]

@@ -36,7 +36,7 @@ class Jobs:
         await asyncio.gather(
             self._every(0.25, lambda: inbox.refresh(parts)),
             self._every(0.5, self._sessions),
-            self._every(1.0, lambda: marks.store(parts)),
+            self._every(0.5, lambda: marks.store(parts)),
             self._every(1.0, self._presence),
             self._every(2.0, self._directory),
             self._every(5.0, lambda: expiry.checks_overdue(parts)),

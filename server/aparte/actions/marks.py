@@ -1,4 +1,4 @@
-"""Delivered and read: high-water marks that only rise. Told at once, stored a little later, together.
+"""Delivered and read: high-water marks that only rise. Noted at once; a little later stored together, then told.
 
 Must not know sockets beyond the peer that speaks.
 """
@@ -6,65 +6,76 @@ Must not know sockets beyond the peer that speaks.
 from __future__ import annotations
 
 from aparte.actions.parts import Marks, Parts
-from aparte.errors import StoreDown
+from aparte.errors import NotFound
 from aparte.frames import Mark
 from aparte.frames import Marks as MarksFrame
 from aparte.hub import Peer
 from aparte.model import AgentCaller
 from aparte.store import Tx, events
+from aparte.store.conversations import Conversation
 
 
 def note(parts: Parts, peer: Peer, mark: Mark) -> None:
-    """Notes a mark and tells the other side. An agent's mark counts only for the one who has the conversation:
-    `peer.watched` says that the peer came through the door."""
-    marks = parts.marks.setdefault(mark.conversation, Marks())
-    staff = isinstance(peer.caller, AgentCaller)
+    """Notes a mark. `peer.watched` says that the peer came through the door."""
+    speaker = peer.caller.agent.id if isinstance(peer.caller, AgentCaller) else ""
     # Nobody has read what was not sent to them: a mark from the future would hide what comes.
     sent = peer.watched[mark.conversation].sent
-    read = min(mark.read, sent)
-    delivered = max(min(mark.delivered, sent), read)
-    if staff:
-        marks.staff_delivered = max(marks.staff_delivered, delivered)
-        marks.staff_read = max(marks.staff_read, read)
-        told = MarksFrame(mark.conversation, "staff", marks.staff_delivered, marks.staff_read)
-    else:
-        marks.visitor_delivered = max(marks.visitor_delivered, delivered)
-        marks.visitor_read = max(marks.visitor_read, read)
-        told = MarksFrame(mark.conversation, "visitor", marks.visitor_delivered, marks.visitor_read)
-    parts.hub.tell(mark.conversation, told, staff=not staff)
+    noted = parts.marks.setdefault((mark.conversation, speaker), Marks())
+    noted.rise(min(mark.delivered, sent), min(mark.read, sent))
 
 
 async def store(parts: Parts) -> None:
-    """Writes what rose since the last call, in one transaction. A mark never passes the top of its stream."""
+    """Writes what rose since the last call, in one transaction, and tells the other side.
+
+    Both sides' marks are numbers of the visitor's stream, whose top they never pass: a number of the staff's stream
+    would tell the visitor that something was hidden. An agent's mark counts only for the one who has the
+    conversation. What cannot be written now is written with the next call. Raises StoreDown, TooMany.
+    """
     noted, parts.marks = parts.marks, {}
     if not noted:
         return
 
-    def apply(tx: Tx) -> None:
-        tx.prefetch(noted, [])
-        for conversation, marks in noted.items():
-            row = tx.conversation(conversation)
-            top = row.visitor_seq
-            row.visitor_delivered = max(row.visitor_delivered, min(top, marks.visitor_delivered))
-            row.visitor_read = max(row.visitor_read, min(top, marks.visitor_read))
-            row.staff_delivered = max(row.staff_delivered, min(top, marks.staff_delivered))
-            read = max(row.staff_read, min(top, marks.staff_read))
-            if read > row.staff_read:
-                row.staff_read = read
-                row.unread = 0 if read == top else events.unread_after(tx.connection, row, read)
-            tx.touch(row)
+    def apply(tx: Tx) -> list[MarksFrame]:
+        tx.prefetch({conversation for conversation, _ in noted}, [])
+        rose = []
+        for (conversation, speaker), marks in noted.items():
+            try:
+                row = tx.conversation(conversation)
+            except NotFound:
+                continue  # forgotten meanwhile
+            if _raise(tx, row, speaker, marks):
+                tx.touch(row)
+                rose.append(
+                    MarksFrame(row.id, "staff", row.staff_delivered, row.staff_read)
+                    if speaker
+                    else MarksFrame(row.id, "visitor", row.visitor_delivered, row.visitor_read)
+                )
+        return rose
 
     try:
-        await parts.store.write(apply)
-    except StoreDown:
-        _keep(parts, noted)
+        rose = await parts.store.write(apply)
+    except BaseException:
+        for key, marks in noted.items():
+            parts.marks.setdefault(key, Marks()).rise(marks.delivered, marks.read)
         raise
-    parts.hub.changed.update(conversation for conversation, marks in noted.items() if marks.staff_read)
+    for told in rose:
+        parts.hub.tell(told.conversation, told, staff=told.who == "visitor")
+        if told.who == "staff":
+            parts.hub.changed.add(told.conversation)
 
 
-def _keep(parts: Parts, noted: dict[str, Marks]) -> None:
-    """What could not be written waits for the next time, beside what rose meanwhile."""
-    for conversation, marks in noted.items():
-        newer = parts.marks.setdefault(conversation, Marks())
-        for name in ("visitor_delivered", "visitor_read", "staff_delivered", "staff_read"):
-            setattr(newer, name, max(getattr(newer, name), getattr(marks, name)))
+def _raise(tx: Tx, row: Conversation, speaker: str, marks: Marks) -> bool:
+    """Whether anything rose."""
+    top = row.visitor_seq
+    delivered, read = min(top, marks.delivered), min(top, marks.read)
+    if not speaker:
+        before = (row.visitor_delivered, row.visitor_read)
+        row.visitor_delivered, row.visitor_read = max(before[0], delivered), max(before[1], read)
+        return before != (row.visitor_delivered, row.visitor_read)
+    if speaker != row.agent_id:
+        return False
+    before = (row.staff_delivered, row.staff_read)
+    row.staff_delivered, row.staff_read = max(before[0], delivered), max(before[1], read)
+    if row.staff_read > before[1]:
+        row.unread = 0 if row.staff_read == top else events.unread_after(tx.connection, row, row.staff_read)
+    return before != (row.staff_delivered, row.staff_read)

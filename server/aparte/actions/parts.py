@@ -33,12 +33,14 @@ def policy_of(settings: Settings) -> Policy:
 
 @dataclass(slots=True)
 class Marks:
-    """High-water marks that rose since they were last stored."""
+    """One speaker's high-water marks since they were last stored, in visitor-stream numbers."""
 
-    visitor_delivered: int = 0
-    visitor_read: int = 0
-    staff_delivered: int = 0
-    staff_read: int = 0
+    delivered: int = 0
+    read: int = 0
+
+    def rise(self, delivered: int, read: int) -> None:
+        self.read = max(self.read, read)
+        self.delivered = max(self.delivered, delivered, self.read)
 
 
 @dataclass(slots=True)
@@ -58,5 +60,6 @@ class Parts:
     replied: Window  # messages per agent
     logins: Window  # sign-ins per address
     accounts: Window  # sign-ins per account, wherever from
-    marks: dict[str, Marks] = field(default_factory=dict)
+    # By conversation and speaker: the agent's id, or "" for the visitor.
+    marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
     options: dict[str, tuple[Option, ...]] = field(default_factory=dict)  # what an agent was shown, by conversation

@@ -24,7 +24,8 @@ def session_hash(store: Store, token: str) -> bytes:
 async def sign_in(parts: Parts, email: str, password: str, address: str) -> tuple[str, Agent]:
     """A new session's secret and the agent. Takes as long for an unknown address as for a wrong password.
 
-    Raises NotSignedIn; TooMany per network address. Per account only a much higher limit holds: otherwise anybody could keep a colleague out by trying wrong passwords.
+    Raises NotSignedIn; TooMany per network address. Per account only a much higher limit holds: otherwise anybody
+    could keep a colleague out by trying wrong passwords.
     """
     now, account = parts.store.now(), people.normal_email(email)
     for window, key in ((parts.logins, address), (parts.accounts, account)):
