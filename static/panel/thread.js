@@ -186,3 +186,25 @@ export function fates(events) {
   }
   return found;
 }
+
+/**
+ * What a check that goes on tells anew: a wrong code was typed, or the code was sent again.
+ * @param {Event[]} events
+ * @returns {Map<string, 'wrong'|'resent'>} by the event's id
+ */
+export function steps(events) {
+  /** @type {Map<string, 'wrong'|'resent'>} */
+  const found = new Map();
+  /** @type {import('../shared/frames.js').CheckCard|undefined} */
+  let before;
+  for (const event of events) {
+    if (event.kind !== 'check') continue;
+    const { check } = event.body;
+    if (before?.id === check.id && before.state === 'started' && check.state === 'started') {
+      if ((check.tries_left ?? 0) < (before.tries_left ?? 0)) found.set(event.id, 'wrong');
+      else if ((check.sends_left ?? 0) < (before.sends_left ?? 0)) found.set(event.id, 'resent');
+    }
+    before = check;
+  }
+  return found;
+}

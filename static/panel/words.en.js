@@ -53,7 +53,7 @@ export const words = {
   // inbox
   visitor: (/** @type {number} */ n) => `Visitor ${n}`,
   quoted: (/** @type {string} */ name) => `“${name}”`,
-  desk: 'Desk',
+  desk: 'Desk:',
   waitedFor: (/** @type {string} */ time) => `waiting for ${time}`,
   long: 'long wait',
   tooLong: 'too long',
@@ -125,6 +125,8 @@ export const words = {
   lineCheck: {
     offered: 'A check is offered to the customer',
     started: 'Check started: if the booking exists, a code is on its way to the address on file',
+    wrong: 'A wrong code was typed',
+    resent: 'The code was sent again',
     failed: 'Check failed: all tries are used',
     expired: 'The code has expired',
     killed: 'Check ended: “this is not me” was pressed',
@@ -135,7 +137,7 @@ export const words = {
   lineStandingUp: (/** @type {string} */ reference) => `Proven for booking ${reference}`,
   lineStandingDown: {
     code: 'Nobody is proven any more',
-    expired: 'The proof has expired',
+    expired: 'The proof has ended',
     not_me: 'The proof is void: “this is not me” was pressed',
     changed_session: 'The proof is void: the customer’s browser has changed',
   },

@@ -48,7 +48,7 @@ export const words = {
   newAnswer: 'Vous avez un nouveau message',
   visitor: (n) => `Visiteur ${n}`,
   quoted: (name) => `« ${name} »`,
-  desk: 'Bureau',
+  desk: 'Bureau :',
   waitedFor: (time) => `attend depuis ${time}`,
   long: 'longue attente',
   tooLong: 'trop long',
@@ -114,6 +114,8 @@ export const words = {
   lineCheck: {
     offered: 'Une vérification est proposée au client',
     started: 'Vérification lancée : si la réservation existe, un code part vers l’adresse connue',
+    wrong: 'Un code faux a été saisi',
+    resent: 'Le code a été renvoyé',
     failed: 'Vérification échouée : tous les essais sont épuisés',
     expired: 'Le code a expiré',
     killed: 'Vérification arrêtée : « ce n’est pas moi »',
@@ -124,7 +126,7 @@ export const words = {
   lineStandingUp: (reference) => `Prouvé pour la réservation ${reference}`,
   lineStandingDown: {
     code: 'Plus personne n’est prouvé',
-    expired: 'La preuve a expiré',
+    expired: 'La preuve a pris fin',
     not_me: 'La preuve est annulée : « ce n’est pas moi »',
     changed_session: 'La preuve est annulée : le client a changé de navigateur',
   },

@@ -6,7 +6,7 @@ import { meant } from '../../static/panel/keys.js';
 import { counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from '../../static/panel/lists.js';
 import { reason } from '../../static/panel/notify.js';
 import { INITIAL } from '../../static/panel/reducer.js';
-import { fates, hasOlder, standingNow, topVisible } from '../../static/panel/thread.js';
+import { fates, hasOlder, standingNow, steps, topVisible } from '../../static/panel/thread.js';
 import { browserOf, departure, when } from '../../static/panel/views/person.js';
 import { chooseLanguage, explain, loadWords } from '../../static/panel/words.js';
 
@@ -143,6 +143,8 @@ test('it reads a departure as it is written, wherever the agent sits', () => {
   assert.equal(when('soon', 'en'), 'soon');
   const option = (label, departs) => ({ id: 'o', label, departs, supplement: { amount: 0, currency: 'EUR' } });
   assert.equal(departure(option('Tuesday 17 March, 14:05', '2026-03-17T14:05'), 'en'), '');
+  assert.equal(departure(option('mardi 17 mars, 14\u00a0h\u00a005', '2026-03-17T14:05'), 'fr'), '');
+  assert.equal(departure(option('mardi 17 mars, 4 h 05', '2026-03-17T14:05'), 'fr'), 'mar. 17 mars, 14:05');
   assert.equal(departure(option('Flexible', '2026-03-17T14:05'), 'en'), 'Tue 17 Mar, 14:05');
 });
 
@@ -151,4 +153,13 @@ test('it names a browser in two words', () => {
   assert.equal(browserOf('Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0'), 'Edge 126, Windows');
   assert.equal(browserOf('Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Version/17.4 Mobile/15E148 Safari/604.1'), 'Safari 17, iPhone');
   assert.equal(browserOf('curl'), 'curl');
+});
+
+test('it tells a wrong code and a second letter from the start of a check', () => {
+  const check = (id, more) => ({ id, kind: 'check', body: { check: { id: 'c', state: 'started', tries_left: 5, sends_left: 2, ...more } } });
+  const told = steps([
+    check('1', { state: 'offered', tries_left: 0, sends_left: 0 }), check('2', {}), check('3', { tries_left: 4 }),
+    check('4', { tries_left: 4, sends_left: 1 }), check('5', { id: 'd' }), check('6', { id: 'd', state: 'failed', tries_left: 0 }),
+  ]);
+  assert.deepEqual([...told], [['3', 'wrong'], ['4', 'resent']]);
 });

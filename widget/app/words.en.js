@@ -40,7 +40,7 @@ export const words = {
   reopened: 'The conversation goes on.',
   verifiedNow: 'You are verified for your booking.',
   verifiedUntil: (/** @type {string} */ time) => `Verified for your booking until ${time}`,
-  expired: 'Your verification has run out.',
+  expired: 'Your verification has ended.',
   notMe: 'Your verification was withdrawn.',
   otherSession: 'Your verification does not count on this device.',
   frozenLine: 'The conversation was put on hold.',

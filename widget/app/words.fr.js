@@ -44,7 +44,7 @@ export const words = {
   reopened: 'La conversation reprend.',
   verifiedNow: 'Votre identité est vérifiée pour votre réservation.',
   verifiedUntil: (time) => `Identité vérifiée pour votre réservation jusqu’à ${time}`,
-  expired: 'La vérification de votre identité a expiré.',
+  expired: 'La vérification de votre identité a pris fin.',
   notMe: 'La vérification de votre identité a été retirée.',
   otherSession: 'La vérification de votre identité ne vaut pas sur cet appareil.',
   frozenLine: 'La conversation a été suspendue.',

@@ -59,7 +59,7 @@ function Line({ p, entry }) {
         <span class="line-name">${callOf(w, entry)}</span>
         <${Wait} p=${p} entry=${entry} />
       </span>
-      <span class="line-text">${entry.snippet_from === 'agent' && html`<span class="soft">${w.desk}: </span>`}${withoutDirections(entry.snippet ?? '')}</span>
+      <span class="line-text">${entry.snippet_from === 'agent' && html`<span class="soft">${w.desk} </span>`}${withoutDirections(entry.snippet ?? '')}</span>
       <span class="line-marks">
         <${Assurance} w=${w} level=${entry.level ?? 0} />
         <${Marks} w=${w} entry=${entry} />

@@ -8,7 +8,7 @@ import { Prose } from '../../shared/prose.js';
 import { clock, dayName, dayOf, price } from '../../shared/time.js';
 import { PATIENCE_SECONDS } from '../desk.js';
 import { isBusy, isMine, leads, mayOverride } from '../lists.js';
-import { fates } from '../thread.js';
+import { fates, steps } from '../thread.js';
 import { explain } from '../words.js';
 import { callOf, useSecond } from './bits.js';
 import { Icon } from './icons.js';
@@ -26,6 +26,7 @@ import { Icon } from './icons.js';
  */
 export function rows(p, thread) {
   const fate = fates(thread.events);
+  const step = steps(thread.events);
   /** @type {any[]} */
   const drawn = [];
   let day = '';
@@ -40,13 +41,13 @@ export function rows(p, thread) {
       isNewShown = true;
       drawn.push(html`<p class="new" key="new"><span>${p.w.newHere}</span></p>`);
     }
-    drawn.push(html`<${Row} key=${event.id} p=${p} thread=${thread} event=${event} fate=${event.kind === 'held' ? fate.get(event.body.held) : undefined} />`);
+    drawn.push(html`<${Row} key=${event.id} p=${p} thread=${thread} event=${event} fate=${event.kind === 'held' ? fate.get(event.body.held) : undefined} step=${step.get(event.id)} />`);
   }
   return drawn;
 }
 
-/** @param {{p: View, thread: Thread, event: Event, fate?: 'sent'|'dropped'}} props */
-function Row({ p, thread, event, fate }) {
+/** @param {{p: View, thread: Thread, event: Event, fate?: 'sent'|'dropped', step?: 'wrong'|'resent'}} props */
+function Row({ p, thread, event, fate, step }) {
   const { w } = p;
   switch (event.kind) {
     case 'message':
@@ -66,7 +67,7 @@ function Row({ p, thread, event, fate }) {
     case 'check': // that it was passed is told by the standing that follows
       return event.body.check.state === 'verified' ? null : html`<${SystemLine} p=${p} event=${event} />`;
     default:
-      return html`<${SystemLine} p=${p} event=${event} />`;
+      return html`<${SystemLine} p=${p} event=${event} step=${step} />`;
   }
 }
 
@@ -163,10 +164,10 @@ function Held({ p, event, fate }) {
   </article>`;
 }
 
-/** @param {{p: View, event: Event}} props */
-function SystemLine({ p, event }) {
+/** @param {{p: View, event: Event, step?: 'wrong'|'resent'}} props */
+function SystemLine({ p, event, step }) {
   const { w } = p;
-  const said = sentenceOf(p, event);
+  const said = step ? w.lineCheck[step] : sentenceOf(p, event);
   if (event.kind === 'alarm') {
     return html`<p class="alarm-line"><${Icon} name="alarm" /><span><strong>${w.alarm}</strong> · ${clock(event.at, p.lang)}<br />${said}</span></p>`;
   }

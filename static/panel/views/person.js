@@ -140,8 +140,10 @@ function Booking({ p, thread }) {
  * @returns {string} '' when there is nothing to add
  */
 export function departure({ departs, label }, lang) {
-  const time = /T(\d\d:\d\d)/.exec(departs)?.[1] ?? departs;
-  return label.includes(time) ? '' : when(departs, lang);
+  const [, hour, minute] = /T(\d\d):(\d\d)/.exec(departs) ?? [];
+  // "14:05", and as the French write it "14 h 05".
+  const isTold = hour ? new RegExp(`\\b0?${Number(hour)}\\s?[:.h]\\s?${minute}\\b`).test(label) : label.includes(departs);
+  return isTold ? '' : when(departs, lang);
 }
 
 /**
