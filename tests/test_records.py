@@ -119,9 +119,9 @@ async def test_it_reads_details_in_both_languages(records: Records, airline: tup
     assert french is not None
     assert english.title == "Amsterdam – Toronto"
     assert Line("Departure", "Tuesday 1 December 2026, 14:05") in english.lines
-    assert Line("Départ", "mardi 1er décembre 2026, 14 h 05") in french.lines
+    assert Line("Départ", "mardi 1er décembre 2026, 14\u00a0h\u00a005") in french.lines
     assert english.options[0].label == "Tuesday 8 December, 14:05"
-    assert french.options[0].label == "mardi 8 décembre, 14 h 05"
+    assert french.options[0].label == "mardi 8 décembre, 14\u00a0h\u00a005"
     assert english.options[0].departs == "2026-12-08T14:05"
     assert english.options[0].supplement == Money(5800, "EUR")
 

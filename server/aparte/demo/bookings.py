@@ -196,7 +196,7 @@ def next_weekday(today: date, weekday: int) -> date:
 
 def moment(at: datetime, language: Language, *, with_year: bool = False) -> str:
     """ "Tuesday 8 December, 14:05" or "mardi 8 décembre, 14 h 05"."""
-    clock = f"{at:%H:%M}" if language == "en" else f"{at.hour} h {at:%M}"
+    clock = f"{at:%H:%M}" if language == "en" else f"{at.hour}\u00a0h\u00a0{at:%M}"
     return f"{day_name(at.date(), language, with_year=with_year)}, {clock}"
 
 
