@@ -10,9 +10,8 @@ from typing import Final
 from aparte.actions import gate
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.identity.life import DAY
-from aparte.model import Level
+from aparte.model import Level, State
 from aparte.store import Tx, checks, keeping
-from aparte.store.conversations import Conversation
 
 AT_ONCE: Final = 200
 
@@ -52,13 +51,20 @@ async def retention(parts: Parts) -> int:
     """
     before = parts.store.now() - parts.settings.retention_days * DAY
     gone = await parts.store.read(lambda c: keeping.closed_before(c, before, AT_ONCE))
-    for row in gone:
+    forgotten = 0
+    for found in gone:
 
-        def forget(tx: Tx, row: Conversation = row) -> int | None:
+        def forget(tx: Tx, thread: str = found.id) -> int | None:
+            # Read again: the customer may have written since it was looked for.
+            row = tx.conversation(thread)
+            if row.state != State.CLOSED or row.updated_at >= before:
+                return None
             tx.audit(SYSTEM, "conversation.forget", row.id)
-            return keeping.forget(tx, row)
+            return keeping.forget(tx, row) or row.key_id
 
-        person_key = await parts.store.write(forget)
-        await parts.store.off_loop(parts.store.vault.forget, row.key_id if person_key is None else person_key)
+        key = await parts.store.write(forget)
+        if key is not None:
+            await parts.store.off_loop(parts.store.vault.forget, key)
+            forgotten += 1
     await parts.store.write(lambda tx: checks.drop_counts(tx, tx.now - 2 * DAY))
-    return len(gone)
+    return forgotten

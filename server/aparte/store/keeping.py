@@ -28,6 +28,7 @@ def closed_before(connection: Connection, before: float, limit: int) -> list[Con
 
 def forget(tx: Tx, row: Conversation) -> int | None:
     """Deletes a conversation's rows. The person's key id when nothing of the person is left, else None."""
+    tx.drop(row)
     run = tx.connection.execute
     for table in (event, held, identity_check, outbox):
         run(delete(table).where(table.c.conversation_id == row.id))

@@ -68,6 +68,11 @@ class Tx:
         """A conversation that this transaction has just inserted."""
         self._conversations[row.id] = row
 
+    def drop(self, row: Conversation) -> None:
+        """A conversation that this transaction deletes: whoever asks for it later in the batch must not find it."""
+        self._conversations.pop(row.id, None)
+        self._changed.pop(row.id, None)
+
     def touch(self, row: Conversation) -> None:
         self._changed[row.id] = row
 

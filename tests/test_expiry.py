@@ -1,0 +1,48 @@
+"""Twin of actions/expiry.py: what time ends, and what nothing may end by mistake. What is forgotten in the usual
+course is in test_jobs.py."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from aparte.actions import expiry
+from aparte.errors import NotFound
+from aparte.store import Store, keeping
+from harness import Server, Start
+from threads import append, make_thread, row_of
+
+DAY = 24 * 3600
+
+
+async def test_it_spares_what_the_customer_has_just_opened_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start(retention_days=1) as server:
+        visitor, desk, thread = await server.meeting()
+        await desk.do("close", conversation=thread)
+        server.skip(2 * DAY)
+        read = server.store.read
+        written: list[Any] = []
+
+        async def late(query: Any) -> Any:
+            found = await read(query)
+            if found and not written:
+                written.append(await visitor.say(thread, "I am back"))
+            return found
+
+        monkeypatch.setattr(server.store, "read", late)
+        assert await expiry.retention(server.parts) == 0
+        assert written
+        assert server.rows("SELECT state FROM conversation") == [("waiting",)]
+        await desk.watch(thread)
+        await desk.event("message", text="I am back")
+
+
+async def test_a_post_of_the_same_commit_is_not_acknowledged_into_nothing(store: Store) -> None:
+    _, thread = await make_thread(store)
+    row = await row_of(store, thread)
+    before, after = append(store, thread, "before"), append(store, thread, "after")
+    done = await asyncio.gather(before, store.write(lambda tx: keeping.forget(tx, row)), after, return_exceptions=True)
+    assert isinstance(done[2], NotFound)
+    assert await store.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM event").scalar_one()) == 0
