@@ -237,11 +237,11 @@ class Server:
             sent["cookie"] = cookie
         return await self.http.post(path, json=body, headers=sent)
 
-    async def socket(self, kind: str, *, origin: str | None = "", cookie: str = "", **more: Any) -> Any:
-        """A bare WebSocket to /ws/visitor or /ws/agent; closed with the server at the latest."""
+    async def socket(self, kind: str, *, origin: str | None = "", cookie: str = "", url: str = "", **more: Any) -> Any:
+        """A bare WebSocket to /ws/visitor or /ws/agent, of this server or of the one at `url`."""
         headers = {**({"cookie": cookie} if cookie else {}), **more.pop("headers", {})}
         return await websockets.connect(
-            f"{self.url.replace('http', 'ws', 1)}/ws/{kind}",
+            f"{(url or self.url).replace('http', 'ws', 1)}/ws/{kind}",
             origin=self.url if origin == "" else origin,  # type: ignore[arg-type]  # a NewType of str
             additional_headers=headers,
             proxy=None,
