@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aparte.actions import expiry
+from aparte.actions.parts import MOST_SHOWN, Shown
 from aparte.errors import NotFound
 from aparte.store import Store, keeping
 from harness import Server, Start
@@ -46,3 +47,35 @@ async def test_a_post_of_the_same_commit_is_not_acknowledged_into_nothing(store:
     done = await asyncio.gather(before, store.write(lambda tx: keeping.forget(tx, row)), after, return_exceptions=True)
     assert isinstance(done[2], NotFound)
     assert await store.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM event").scalar_one()) == 0
+
+
+async def test_it_forgets_what_nobody_ever_closed(start: Start) -> None:
+    async with start(retention_days=1, session_idle_seconds=9 * DAY, session_seconds=9 * DAY) as server:
+        visitor, desk, thread = await server.meeting()
+        await desk.expect("inbox")
+        server.skip(2 * DAY)
+        assert await expiry.retention(server.parts) == 1
+        assert server.rows("SELECT * FROM conversation") == []
+        await desk.expect("gone", conversation=thread)
+        assert await visitor.refused("post", conversation=thread, text="Anybody?") == "not_found"
+
+
+async def test_it_drops_the_sessions_of_agents_that_ended(server: Server) -> None:
+    for _ in range(3):
+        await server.sign_in()
+    old, idle, _ = [row[0] for row in server.rows("SELECT token_hash FROM agent_session")]
+    server.change("UPDATE agent_session SET expires_at = 1 WHERE token_hash = ?", old)
+    server.change("UPDATE agent_session SET seen_at = 1 WHERE token_hash = ?", idle)
+    await expiry.retention(server.parts)
+    assert len(server.rows("SELECT * FROM agent_session")) == 1
+
+
+def test_what_was_shown_is_not_remembered_without_an_end() -> None:
+    shown = Shown()
+    for number in range(MOST_SHOWN):
+        shown[str(number)] = ()
+    shown["0"] = ()
+    shown["one more"] = ()
+    assert len(shown) == MOST_SHOWN
+    assert "0" in shown
+    assert "1" not in shown

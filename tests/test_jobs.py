@@ -96,6 +96,7 @@ async def test_what_was_closed_long_ago_is_forgotten(start: Start) -> None:
         assert keys(server) == {"person": 2, "conversation": 2}
         server.skip(24 * 3600 - 60)
         assert await expiry.retention(server.parts) == 0
+        await kept.say(other, "I am still here")
         server.skip(120)
         assert await expiry.retention(server.parts) == 1
         assert server.rows("SELECT id FROM conversation") == [(other,)]

@@ -10,8 +10,8 @@ from typing import Final
 from aparte.actions import gate
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.identity.life import DAY
-from aparte.model import Level, State
-from aparte.store import Tx, checks, keeping
+from aparte.model import Level
+from aparte.store import Tx, checks, keeping, people
 
 AT_ONCE: Final = 200
 
@@ -44,20 +44,20 @@ async def proofs_overdue(parts: Parts) -> None:
 
 
 async def retention(parts: Parts) -> int:
-    """Forgets conversations that were closed longer ago than the operator keeps them: rows, then the keys that open
-    whatever copies of the rows are left. A person without any conversation left is forgotten too.
+    """Forgets conversations in which nothing has happened for longer than the operator keeps them, whether anybody
+    closed them or not: rows, then the keys that open whatever copies of the rows are left. A person without any
+    conversation left is forgotten too, and so are agents' sessions that have ended.
 
     Returns how many conversations went.
     """
     before = parts.store.now() - parts.settings.retention_days * DAY
-    gone = await parts.store.read(lambda c: keeping.closed_before(c, before, AT_ONCE))
     forgotten = 0
-    for found in gone:
+    for thread in await parts.store.read(lambda c: keeping.untouched_since(c, before, AT_ONCE)):
 
-        def forget(tx: Tx, thread: str = found.id) -> int | None:
+        def forget(tx: Tx, thread: str = thread) -> int | None:
             # Read again: the customer may have written since it was looked for.
             row = tx.conversation(thread)
-            if row.state != State.CLOSED or row.updated_at >= before:
+            if row.updated_at >= before:
                 return None
             tx.audit(SYSTEM, "conversation.forget", row.id)
             return keeping.forget(tx, row) or row.key_id
@@ -65,6 +65,12 @@ async def retention(parts: Parts) -> int:
         key = await parts.store.write(forget)
         if key is not None:
             await parts.store.off_loop(parts.store.vault.forget, key)
+            parts.hub.changed.add(thread)
             forgotten += 1
-    await parts.store.write(lambda tx: checks.drop_counts(tx, tx.now - 2 * DAY))
+
+    def drop(tx: Tx) -> None:
+        checks.drop_counts(tx, tx.now - 2 * DAY)
+        people.drop_agent_sessions(tx, parts.settings.session_idle_seconds)
+
+    await parts.store.write(drop)
     return forgotten

@@ -78,7 +78,13 @@ async def refresh(parts: Parts) -> None:
         found = conversations.load(connection, changed)
         return [(row, entry_of(parts, connection, row)) for row in found.values()]
 
-    for row, entry in await parts.store.read(query):
+    found = await parts.store.read(query)
+    for thread in changed.difference(row.id for row, _ in found):  # forgotten
+        for peer in peers:
+            if thread in peer.shown:
+                peer.shown.discard(thread)
+                peer.say(InboxGone(thread))
+    for row, entry in found:
         data = b""
         for peer in peers:
             assert isinstance(peer.caller, AgentCaller)

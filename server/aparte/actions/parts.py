@@ -5,6 +5,7 @@ Knows which parts there are. Must not build them.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,7 @@ from aparte.records import Records
 from aparte.store import Store
 from aparte.vault import PasswordGate
 
+MOST_SHOWN: Final = 1_000  # conversations whose shown options are remembered
 SYSTEM: Final = ("system", "")
 
 
@@ -43,6 +45,16 @@ class Marks:
         self.delivered = max(self.delivered, delivered, self.read)
 
 
+class Shown(OrderedDict[str, tuple[Option, ...]]):
+    """What agents were shown last; the conversation not shown for longest goes first."""
+
+    def __setitem__(self, conversation: str, options: tuple[Option, ...]) -> None:
+        super().__setitem__(conversation, options)
+        self.move_to_end(conversation)
+        if len(self) > MOST_SHOWN:
+            self.popitem(last=False)
+
+
 @dataclass(slots=True)
 class Parts:
     """One server's parts."""
@@ -62,4 +74,4 @@ class Parts:
     accounts: Window  # sign-ins per account, wherever from
     # By conversation and speaker: the agent's id, or "" for the visitor.
     marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
-    options: dict[str, tuple[Option, ...]] = field(default_factory=dict)  # what an agent was shown, by conversation
+    options: Shown = field(default_factory=Shown)  # what an agent was shown, by conversation

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select
 
-from aparte.model import State
 from aparte.store import conversations
 from aparte.store.conversations import Conversation
 from aparte.store.schema import conversation, event, held, identity_check, outbox, visitor, visitor_session
@@ -20,10 +19,10 @@ def with_proof(connection: Connection) -> list[Conversation]:
     return [conversations.from_row(row) for row in found]
 
 
-def closed_before(connection: Connection, before: float, limit: int) -> list[Conversation]:
-    """Conversations that were closed and untouched since then."""
-    found = select(conversation).where(conversation.c.state == State.CLOSED, conversation.c.updated_at < before)
-    return [conversations.from_row(row) for row in connection.execute(found.limit(limit))]
+def untouched_since(connection: Connection, before: float, limit: int) -> list[str]:
+    """The conversations, closed or not, in which nothing has happened since then."""
+    found = select(conversation.c.id).where(conversation.c.updated_at < before)
+    return [row.id for row in connection.execute(found.limit(limit))]
 
 
 def forget(tx: Tx, row: Conversation) -> int | None:

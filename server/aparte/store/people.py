@@ -140,6 +140,12 @@ def end_agent_sessions(tx: Tx, *, token_hash: bytes | None = None, agent_id: str
     tx.connection.execute(delete(agent_session).where(column == value))
 
 
+def drop_agent_sessions(tx: Tx, idle: float) -> None:
+    """Deletes the sessions that count no longer: too old, or idle for so many seconds."""
+    ended = or_(agent_session.c.expires_at <= tx.now, agent_session.c.seen_at <= tx.now - idle)
+    tx.connection.execute(delete(agent_session).where(ended))
+
+
 # ── visitors ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
