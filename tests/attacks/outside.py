@@ -143,14 +143,15 @@ async def outside(
         }
         http = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
         server = Outside(
-            settings,
-            folder,
-            airline,
-            mailbox,
-            airline.state.airline,
-            airline_url,
-            http,
-            airline.state.tracker,
+            settings=settings,
+            folder=folder,
+            app=airline,
+            mailbox=mailbox,
+            airline=airline.state.airline,
+            airline_url=airline_url,
+            http=http,
+            tracker=airline.state.tracker,
+            logged=[],
             command=command,
             environ=environ,
         )

@@ -15,12 +15,10 @@ import asyncio
 import json
 from datetime import timedelta
 
-import pytest
-
 from aparte.address import mask
 from aparte.vault import new_token
 from clients import SITE, AgentDesk, Client, Visitor
-from harness import BOOKING, DUPONT, JANSEN, MAILLESS_BOOKING, OTHER_BOOKING, UNKNOWN_BOOKING, Server
+from harness import BOOKING, DUPONT, JANSEN, MAILLESS_BOOKING, OTHER_BOOKING, UNKNOWN_BOOKING, Server, Start
 
 KNOWN = "My booking is QX7T4P, name Dupont, born 4 March 1961. Please move my flight to the Tuesday after."
 
@@ -88,21 +86,21 @@ async def test_the_right_number_name_and_birth_date_prove_nothing(server: Server
     assert server.airline.bookings[BOOKING].changes == 0
 
 
-@pytest.mark.parametrize("reference", [BOOKING, OTHER_BOOKING, MAILLESS_BOOKING, UNKNOWN_BOOKING])
-async def test_a_check_tells_nobody_whether_a_booking_exists(server: Server, reference: str) -> None:
-    visitor, desk, lead, thread = await both(server, "Hello")
-    await desk.do("ask_check", conversation=thread, reference=reference)
-    card = await visitor.check("started")
-    await visitor.refused("code", conversation=thread, check=card["id"], code="12345678")
-    for one in (visitor, desk, lead):
-        await one.settle()
-    cards = [frame["body"]["check"] for frame in desk.heard("check")]
-    shape = [(one["state"], sorted(one), one.get("tries_left"), one.get("late")) for one in cards]
-    assert shape == [
-        ("started", ["id", "named", "reference", "sends_left", "state", "tries_left", "until"], 5, None),
-        ("started", ["id", "named", "reference", "sends_left", "state", "tries_left", "until"], 4, None),
-    ]
-    assert desk.heard("alarm") == []
+async def test_a_check_tells_nobody_whether_a_booking_exists(server: Server) -> None:
+    for reference in (BOOKING, OTHER_BOOKING, MAILLESS_BOOKING, UNKNOWN_BOOKING):
+        visitor, desk, lead, thread = await both(server, "Hello")
+        await desk.do("ask_check", conversation=thread, reference=reference)
+        card = await visitor.check("started")
+        await visitor.refused("code", conversation=thread, check=card["id"], code="12345678")
+        for one in (visitor, desk, lead):
+            await one.settle()
+        cards = [frame["body"]["check"] for frame in desk.heard("check")]
+        shape = [(one["state"], sorted(one), one.get("tries_left"), one.get("late")) for one in cards]
+        assert shape == [
+            ("started", ["id", "named", "reference", "sends_left", "state", "tries_left", "until"], 5, None),
+            ("started", ["id", "named", "reference", "sends_left", "state", "tries_left", "until"], 4, None),
+        ]
+        assert desk.heard("alarm") == []
 
 
 async def test_who_is_proven_for_one_booking_gets_nothing_of_another(server: Server) -> None:
@@ -185,16 +183,6 @@ async def test_a_proof_and_a_code_count_in_no_other_conversation(server: Server)
 # ── with the database in hand ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def proven_and_not(server: Server) -> tuple[AgentDesk, str, Visitor, str]:
-    """A desk with a proven conversation and an impostor's."""
-    owner, desk, thread = await server.meeting("Hello")
-    await server.prove(owner, thread)
-    impostor = await server.visitor()
-    theirs = await impostor.open(KNOWN)
-    await desk.take(theirs)
-    return desk, thread, impostor, theirs
-
-
 TRICKS = {
     "copies the proof": "UPDATE conversation SET standing = (SELECT standing FROM conversation WHERE id = :good) WHERE id = :bad",
     "copies the proof and its key": (
@@ -218,23 +206,28 @@ TRICKS = {
 }
 
 
-@pytest.mark.parametrize("trick", TRICKS)
-async def test_editing_the_database_proves_nothing(server: Server, trick: str) -> None:
-    desk, thread, impostor, theirs = await proven_and_not(server)
-    await impostor.do("start_check", conversation=theirs, reference=BOOKING)
-    await impostor.check("started")
-    statement = TRICKS[trick].replace(":good", f"'{thread}'").replace(":bad", f"'{theirs}'")
-    server.change(statement)
-    answer = await desk.ask("show_record", conversation=theirs)
-    assert (answer["t"], answer.get("code")) in {("error", "needs_check"), ("error", "unreadable")}
-    held = await desk.ask("post", conversation=theirs, text="Your flight to Toronto is booked.")
-    assert held.get("held") or held["t"] == "error"
-    await impostor.settle()
-    assert "Toronto" not in impostor.everything
-    again = await server.visitor(hello=False, token=impostor.token)
-    await again.send("hello", v=1, site=SITE, token=impostor.token)
-    await asyncio.sleep(0.1)
-    assert '"level":2' not in again.everything
+async def test_editing_the_database_proves_nothing(start: Start) -> None:
+    async with start(record_sends_per_day=50) as server:
+        owner, desk, thread = await server.meeting("Hello")
+        await server.prove(owner, thread)
+        for trick, statement in TRICKS.items():
+            impostor = await server.visitor()
+            theirs = await impostor.open(KNOWN)
+            await desk.take(theirs)
+            await impostor.do("start_check", conversation=theirs, reference=BOOKING)
+            await impostor.check("started")
+            server.change(statement.replace(":good", f"'{thread}'").replace(":bad", f"'{theirs}'"))
+            answer = await desk.ask("show_record", conversation=theirs)
+            assert (answer["t"], answer.get("code")) in {("error", "needs_check"), ("error", "unreadable")}, trick
+            held = await desk.ask("post", conversation=theirs, text="Your flight to Toronto is booked.")
+            assert held.get("held") or held["t"] == "error", trick
+            again = await server.visitor(hello=False, token=impostor.token)
+            await again.send("hello", v=1, site=SITE, token=impostor.token)
+            await asyncio.sleep(0.1)
+            assert '"level":2' not in again.everything, trick
+            await desk.settle()
+            assert "Toronto" not in impostor.everything, trick
+        assert (await desk.do("show_record", conversation=thread))["reference"] == BOOKING
 
 
 async def test_a_proof_written_back_after_it_ended_counts_no_more(server: Server) -> None:
