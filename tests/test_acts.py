@@ -142,7 +142,8 @@ async def test_a_change_is_given_up_when_the_proof_has_ended(server: Server) -> 
     await sites.add_site(server.store, company_is_back(server))
     server.parts.ring()
     failed = await claire.event("act", state="failed")
-    assert failed["body"]["code"] == "needs_check"
+    # The company was called once: whether it heard is not known here, and nobody is told otherwise.
+    assert failed["body"]["code"] == "not_known"
     await visitor.settle()
     assert visitor.heard("act") == []
     assert server.airline.bookings[BOOKING].changes == 0
@@ -225,3 +226,26 @@ async def test_a_change_that_was_asked_can_be_read_after_a_restart(start: Start)
         visitor = await server.visitor(token=token)
         await visitor.event("act", state="done", seconds=10)
         assert server.airline.bookings[BOOKING].changes == 1
+
+
+async def test_a_change_asked_for_one_booking_never_reaches_another(server: Server) -> None:
+    visitor, claire, thread = await proven(server)
+    option = (await claire.do("show_record", conversation=thread))["options"][0]["id"]
+    await company_is_down(server)
+    await claire.do("change", conversation=thread, option=option)
+    await claire.event("alarm", code="records_down")
+    await sites.add_site(server.store, company_is_back(server))
+    # Another booking is proven before the change is tried again.
+    before = dict(server.airline.bookings)
+    await server.prove(visitor, thread, OTHER_BOOKING, JANSEN)
+    server.parts.ring()
+    await claire.event("act", state="failed", seconds=20)
+    assert server.airline.bookings == before
+
+
+async def test_one_change_at_a_time(server: Server) -> None:
+    _, claire, thread = await proven(server)
+    option = (await claire.do("show_record", conversation=thread))["options"][0]["id"]
+    await company_is_down(server)
+    await claire.do("change", conversation=thread, option=option)
+    assert await claire.refused("change", conversation=thread, option=option) == "bad_state"

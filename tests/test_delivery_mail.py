@@ -24,7 +24,7 @@ from aparte.config import Settings
 from aparte.delivery import Letter, Mailer, browser_name, code_letter, letter_language
 from aparte.demo.mailbox import Mailbox
 from aparte.demo.sockets import loopback_socket, port_of
-from aparte.errors import BadInput, BadSetting, MailDown, MailRefused
+from aparte.errors import BadInput, BadSetting, MailDeferred, MailDown, MailRefused
 from listening import peer
 
 TO = "m.dupont@example.org"
@@ -179,9 +179,9 @@ async def test_it_gives_the_same_letter_the_same_message_id() -> None:
     ("answers", "kind"),
     [
         ({"rcpt": "550 5.1.1 no such user"}, MailRefused),
-        ({"rcpt": "450 4.2.0 greylisted"}, MailDown),
+        ({"rcpt": "450 4.2.0 greylisted"}, MailDeferred),
         ({"data": "554 5.7.1 refused"}, MailRefused),
-        ({"data": "452 4.3.1 no room"}, MailDown),
+        ({"data": "452 4.3.1 no room"}, MailDeferred),
         ({"mail": "550 5.7.1 not you"}, MailDown),  # the operator's fault, not the recipient's: kept until corrected
         ({"mail": "421 4.3.2 closing"}, MailDown),
     ],

@@ -129,3 +129,34 @@ async def test_proof_of_ones_own_booking_opens_no_other(server: Server) -> None:
     await claire.settle()
     assert JANSEN not in claire.everything
     assert "Jansen" not in claire.everything
+
+
+async def test_the_audit_log_takes_no_word_of_a_visitor(server: Server) -> None:
+    visitor, _, thread = await server.meeting()
+    said = "MrDupontFliesToToronto"
+    assert await visitor.refused("code", conversation=thread, check=said, code="12345678") == "code_refused"
+    assert said not in str(server.rows("SELECT * FROM audit"))
+
+
+async def test_a_check_is_no_way_to_another_record(server: Server) -> None:
+    """The sealed name of somebody else's booking is put beside the code for one's own."""
+    visitor, claire, thread = await server.meeting()
+    await claire.do("ask_check", conversation=thread, reference=OTHER_BOOKING)
+    await visitor.check("started")
+    [(sealed,)] = server.rows("SELECT sealed FROM identity_check")
+    await claire.do("ask_check", conversation=thread, reference=BOOKING)
+    check = (await visitor.check("started"))["id"]
+    code = await server.code()
+    server.change("UPDATE identity_check SET sealed = ? WHERE id = ?", sealed, check)
+    assert await visitor.refused("code", conversation=thread, check=check, code=code) == "code_refused"
+    server.change("UPDATE identity_check SET tries = 0, expires_at = expires_at + 9999 WHERE id = ?", check)
+    assert await visitor.refused("code", conversation=thread, check=check, code=code) == "code_refused"
+
+
+async def test_a_refused_request_for_a_letter_is_recorded(server: Server) -> None:
+    _, claire, thread = await server.meeting()
+    for _ in range(3):
+        await claire.do("ask_check", conversation=thread, reference=BOOKING)
+    assert await claire.refused("ask_check", conversation=thread, reference=BOOKING) == "too_many"
+    assert server.audited(thread).count("check.request") == 4
+    assert server.audited(thread).count("check.refused") == 1

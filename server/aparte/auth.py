@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aparte.actions.parts import Parts
 from aparte.actions.people import session_hash
-from aparte.actions.threads import token_hash
+from aparte.actions.tokens import token_hash
 from aparte.config import Settings
 from aparte.errors import BadOrigin, NotSignedIn
 from aparte.model import AgentCaller, VisitorCaller
@@ -48,18 +48,23 @@ def address_of(scope: Mapping[str, Any], headers: Headers, trusted: Iterable[str
 
 
 def _within(address: str, blocks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed.version == block.version and parsed in block for block in blocks)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address; an IPv4 one also where a socket of both kinds writes it as an IPv6 one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return False
-    return any(parsed.version == block.version and parsed in block for block in blocks)
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _block(address: str) -> str:
     """What one party is given: an IPv4 address, or an IPv6 /64."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = _parsed(address)
+    if parsed is None:
         return "unknown"
     if parsed.version == 6:
         return str(ipaddress.ip_network((parsed, 64), strict=False))
@@ -141,11 +146,10 @@ async def keep_alive(parts: Parts, caller: AgentCaller) -> None:
 # ── visitors ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def visitor_of(parts: Parts, site: str, token: str) -> tuple[VisitorCaller, str] | None:
-    """The visitor whose token this is, on this site, and which of the session's tokens it is (see people.Session);
-    None for a token that has made nothing yet."""
-    hashed = token_hash(parts, token)
+async def visitor_of(parts: Parts, site: str, token: str) -> tuple[VisitorCaller, people.Session] | None:
+    """The visitor whose token this is, on this site, and the session; None for a token that has made nothing yet."""
+    hashed = token_hash(parts.store.vault, token)
     session = await parts.store.read(lambda c: people.visitor_session_of(c, hashed))
     if session is None or session.site_id != site:
         return None
-    return VisitorCaller(session.id, session.visitor_id, site), session.token
+    return VisitorCaller(session.id, session.visitor_id, site, hashed), session

@@ -21,7 +21,7 @@ import aiosmtplib
 
 from aparte.address import is_address
 from aparte.config import Settings
-from aparte.errors import BadInput, BadSetting, MailDown, MailRefused
+from aparte.errors import BadInput, BadSetting, MailDeferred, MailDown, MailRefused
 
 _KEY: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -144,13 +144,13 @@ class Mailer:
         return message
 
 
-def _refusal(error: aiosmtplib.SMTPException) -> MailDown | MailRefused:
+def _refusal(error: aiosmtplib.SMTPException) -> MailDeferred | MailRefused:
     """For good (5xx) or for now (4xx), from what the server said of the recipient or of the letter."""
     refused = error.recipients if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else [error]
     codes = [one.code for one in refused if isinstance(one, aiosmtplib.SMTPResponseException)]
     if codes and all(500 <= code < 600 for code in codes):
         return MailRefused()
-    return MailDown()
+    return MailDeferred()
 
 
 def _is_this_machine(host: str) -> bool:

@@ -17,6 +17,7 @@ AparteError
     ├── StoreDown       disk full, locked or unreadable database
     ├── RecordsDown     the company's system did not answer
     ├── MailDown        the mail server did not take a letter this time
+    │   └── MailDeferred  of one letter or address alone
     └── Unreadable      a stored value cannot be authenticated
 ```
 
@@ -164,6 +165,11 @@ class RecordsDown(Unavailable):
 class MailDown(Unavailable):
     code = "mail_down"
     sentence = "The mail server does not take letters now. The letter is kept and tried again."
+
+
+class MailDeferred(MailDown):
+    code = "mail_deferred"
+    sentence = "The mail server asks to bring this one letter again later."
 
 
 class MailRefused(AparteError):

@@ -67,11 +67,12 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class VisitorCaller:
-    """A visitor's proven session. `session` is what checks are bound to."""
+    """A visitor's proven session. `session` is what checks are bound to; `key` the hash of the secret it came with."""
 
     session: str
     visitor: str
     site: str
+    key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,16 @@ Knows the order: gate, connector, gate again, event. Must not know how the conne
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from aparte import guard
 from aparte.actions import door, gate
 from aparte.actions.checks import alarm, show_late
-from aparte.actions.messages import Written
+from aparte.actions.messages import Written, kept
 from aparte.actions.parts import SYSTEM, Parts
-from aparte.errors import AparteError, BadInput, BadState, NotFound, RecordsDown
+from aparte.errors import AparteError, BadInput, BadState, Frozen, MailDeferred, NotFound, RecordsDown
 from aparte.frames import ActBody, Option, Record
 from aparte.identity.life import normal_reference
 from aparte.model import AgentCaller
@@ -22,6 +24,9 @@ from aparte.store import Connection, Tx, cid_key, conversations, outbox
 from aparte.store.conversations import Conversation, Proof
 from aparte.store.outbox import Row
 
+NOT_KNOWN: Final = "not_known"  # whether the company made the change: the agent has to look at the booking
+CALL_SECONDS: Final = 60.0  # after a crash in mid-call the row is taken up again so much later
+
 
 class ChangeRow(msgspec.Struct, frozen=True):
     """The body of an `act.change` row."""
@@ -29,6 +34,8 @@ class ChangeRow(msgspec.Struct, frozen=True):
     option: str
     label: str
     agent: str
+    record: str  # the keyed index of the record that was proven when it was asked
+    reference: str
 
 
 def _connector(parts: Parts, row: Conversation) -> Connector:
@@ -57,15 +64,14 @@ async def show_record(parts: Parts, caller: AgentCaller, cid: str, conversation:
         row = door.enter_open(tx, caller, conversation)
         return row, _open(parts, tx, caller, row, "record.show")
 
-    row, proof = await parts.store.write(ask)
-    if isinstance(proof, AparteError):
-        raise proof
+    row, answer = await parts.store.write(ask)
+    proof = kept(answer)
     details = await parts.records.details(_connector(parts, row), proof.reference, row.lang)
     if details is None:
         raise NotFound("The booking system no longer has this booking.")
     # The proof may have ended while the company's system was asked.
     again = await parts.store.read(lambda c: door.see(c, caller, conversation))
-    gate.require(parts, again, "record.show", parts.store.now())
+    gate.require(parts, again, "record.show", parts.store.now(), proof.record)
     parts.options[conversation] = details.options
     return Record(
         cid=cid,
@@ -93,19 +99,19 @@ async def change(parts: Parts, caller: AgentCaller, cid: str, conversation: str,
         known = tx.repeat(key, mac)
         if known is not None:
             return Written(row.id, known.staff_seq, known.at)
+        if outbox.is_waiting(tx.connection, row, "act.change"):
+            return BadState("A change of this booking is under way. Wait for it.")
         proof = _open(parts, tx, caller, row, "record.change")
         if isinstance(proof, AparteError):
             return proof
         body = ActBody("change", "asked", label=_label(parts, conversation, option), reference=proof.reference)
         stored = tx.append(row, "act", body, sender=who, visible=False, cid=cid, key=key, mac=mac)
-        asked = ChangeRow(option, body.label, who[1])
+        asked = ChangeRow(option, body.label, who[1], proof.record, proof.reference)
         outbox.add(tx, row, "act.change", msgspec.json.encode(asked), at=tx.now)
         tx.audit(who, "act.change", row.id)
         return Written(row.id, stored.staff_seq, stored.at)
 
-    done = await parts.store.write(apply)
-    if isinstance(done, AparteError):
-        raise done
+    done = kept(await parts.store.write(apply))
     parts.ring()
     return done
 
@@ -128,23 +134,31 @@ async def carry_out(parts: Parts, row: Row) -> None:
     failure, body = "", ActBody("change", "failed", label=asked.label)
     try:
         if thread.is_frozen:
-            raise BadState("The conversation is frozen.")
-        proof = gate.require(parts, thread, "record.change", parts.store.now())
-        changed = await parts.records.change(
-            _connector(parts, thread), proof.reference, asked.option, key=row.id, language=thread.lang
-        )
-        body = ActBody(
-            "change",
-            "done",
-            title=changed.details.title,
-            label=asked.label,
-            due=changed.due,
-            reference=normal_reference(proof.reference),
-        )
-    except RecordsDown:
-        raise
+            raise Frozen()
+        gate.require(parts, thread, "record.change", parts.store.now(), asked.record)
     except AparteError as error:
-        failure = error.code
+        # After a first call nobody here knows whether the company made the change.
+        failure = error.code if row.attempts == 0 else NOT_KNOWN
+    else:
+        # Written down before the call: after a crash in mid-call the row must not pass for one that never called.
+        await parts.store.write(lambda tx: outbox.retry(tx, row.id, row.attempts + 1, tx.now + CALL_SECONDS))
+        try:
+            changed = await parts.records.change(
+                _connector(parts, thread), asked.reference, asked.option, key=row.id, language=thread.lang
+            )
+        except RecordsDown:
+            raise
+        except AparteError as error:
+            failure = error.code
+        else:
+            body = ActBody(
+                "change",
+                "done",
+                title=changed.details.title,
+                label=asked.label,
+                due=changed.due,
+                reference=normal_reference(asked.reference),
+            )
 
     def tell(tx: Tx) -> None:
         held = tx.conversation(row.conversation_id)
@@ -173,6 +187,8 @@ async def trouble(parts: Parts, row: Row, error: AparteError) -> None:
         if row.kind == "act.change":
             alarm(tx, row.conversation_id, "records_down")
             return
+        if isinstance(error, MailDeferred):
+            return  # it concerns one address: to show it would tell that the record exists
         show_late(parts, tx, row.conversation_id, late=True)
         alarm(tx, row.conversation_id, error.code)
 

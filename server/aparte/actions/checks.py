@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from aparte import guard
-from aparte.actions import door
-from aparte.actions.messages import Written, release_held
+from aparte.actions import door, tokens
+from aparte.actions.messages import Written, kept, refuse_closed, release_held
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.address import mask
 from aparte.delivery import Letter, code_letter, letter_language
-from aparte.errors import BadInput, BadState, CodeRefused, NotFound
+from aparte.errors import AparteError, BadInput, BadState, NotFound, TooMany
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
 from aparte.identity.life import Asked, normal_reference
@@ -27,7 +27,7 @@ from aparte.store import Connection, Tx, checks, cid_key, conversations, outbox,
 from aparte.store.checks import Secret
 from aparte.store.conversations import Conversation
 from aparte.store.outbox import Row
-from aparte.vault import Vault, new_token
+from aparte.vault import Vault
 
 
 class LetterRow(msgspec.Struct, frozen=True):
@@ -66,18 +66,19 @@ def _asked(tx: Tx, row: Conversation, caller: Caller, cid: str, *about: str) -> 
 async def ask(parts: Parts, caller: AgentCaller, cid: str, conversation: str, reference: str) -> Written:
     """The agent asks for a check: the code leaves at once when the reference is known."""
 
-    def apply(tx: Tx) -> Written:
+    def apply(tx: Tx) -> Written | TooMany:
         row = door.enter_open(tx, caller, conversation)
         asked, before = _asked(tx, row, caller, cid, reference)
         if before is not None:
             return before
         tx.audit(door.actor(caller), "check.request", row.id)
-        if reference.strip():
-            session = people.session_of_visitor(tx.connection, row.visitor_id)
-            parts.life.start(tx, row, session, _reference(parts, row, reference, ""), asked)
-        else:
+        if not reference.strip():
             parts.life.offer(tx, row, "", asked)
-        return Written(row.id, row.staff_seq, tx.now)
+            return Written(row.id, row.staff_seq, tx.now)
+        session = people.session_of_visitor(tx.connection, row.visitor_id)
+        named = _reference(parts, row, reference, "")
+        refused = _refused(tx, row, caller, lambda: parts.life.start(tx, row, session, named, asked))
+        return refused or Written(row.id, row.staff_seq, tx.now)
 
     return await _written(parts, apply)
 
@@ -85,16 +86,17 @@ async def ask(parts: Parts, caller: AgentCaller, cid: str, conversation: str, re
 async def start(parts: Parts, caller: VisitorCaller, cid: str, conversation: str, reference: str) -> Written:
     """The customer asks for the code. Answered before anything is looked up."""
 
-    def apply(tx: Tx) -> Written:
-        row = door.enter_open(tx, caller, conversation)
+    def apply(tx: Tx) -> Written | TooMany:
+        row = _open_for_visitor(tx, caller, conversation)
         asked, before = _asked(tx, row, caller, cid, reference)
         if before is not None:
             return before
         live = parts.life.live(tx, row)
         known = live.secret.reference if live else ""
         tx.audit(door.actor(caller), "check.start", row.id)
-        parts.life.start(tx, row, caller.session, _reference(parts, row, reference, known), asked)
-        return Written(row.id, row.visitor_seq, tx.now)
+        named = _reference(parts, row, reference, known)
+        refused = _refused(tx, row, caller, lambda: parts.life.start(tx, row, caller.session, named, asked))
+        return refused or Written(row.id, row.visitor_seq, tx.now)
 
     return await _written(parts, apply)
 
@@ -102,8 +104,8 @@ async def start(parts: Parts, caller: VisitorCaller, cid: str, conversation: str
 async def resend(parts: Parts, caller: VisitorCaller, cid: str, conversation: str, check_id: str) -> Written:
     """Another letter for the same check."""
 
-    def apply(tx: Tx) -> Written:
-        row = door.enter_open(tx, caller, conversation)
+    def apply(tx: Tx) -> Written | TooMany:
+        row = _open_for_visitor(tx, caller, conversation)
         asked, before = _asked(tx, row, caller, cid, check_id)
         if before is not None:
             return before
@@ -111,15 +113,32 @@ async def resend(parts: Parts, caller: VisitorCaller, cid: str, conversation: st
         if live is None or live.id != check_id or live.session != caller.session:
             raise BadState("This check has ended. Ask for a new one.")
         tx.audit(door.actor(caller), "check.resend", row.id, check_id)
-        parts.life.resend(tx, row, live, asked)
-        return Written(row.id, row.visitor_seq, tx.now)
+        refused = _refused(tx, row, caller, lambda: parts.life.resend(tx, row, live, asked))
+        return refused or Written(row.id, row.visitor_seq, tx.now)
 
     return await _written(parts, apply)
 
 
-async def _written(parts: Parts, apply: Callable[[Tx], Written]) -> Written:
-    """Writes, then wakes the outbox worker."""
-    written = await parts.store.write(apply)
+def _open_for_visitor(tx: Tx, caller: VisitorCaller, conversation: str) -> Conversation:
+    """Nothing is proven in a conversation that has ended. Raises BadState, and as `door.enter_open`."""
+    row = door.enter_open(tx, caller, conversation)
+    refuse_closed(row)
+    return row
+
+
+def _refused(tx: Tx, row: Conversation, caller: Caller, begin: Callable[[], object]) -> TooMany | None:
+    """Begins; a limit's refusal is returned with its audit line, so that the line is kept."""
+    try:
+        begin()
+    except TooMany as refused:
+        tx.audit(door.actor(caller), "check.refused", row.id, refused.code)
+        return refused
+    return None
+
+
+async def _written(parts: Parts, apply: Callable[[Tx], Written | TooMany]) -> Written:
+    """Writes, then wakes the outbox worker. Raises what was refused."""
+    written = kept(await parts.store.write(apply))
     parts.ring()
     return written
 
@@ -129,27 +148,22 @@ async def answer(
 ) -> tuple[Written, str]:
     """One try at the code. On success the held messages are decided anew in the same transaction, and the second
     value is the session's next token. Raises CodeRefused for everything else, with the try counted."""
-    token = new_token()
-    hashed = parts.store.vault.mac("session", "visitor", token)
 
-    def apply(tx: Tx) -> Written | CodeRefused:
-        row = door.enter_open(tx, caller, conversation)
+    def apply(tx: Tx) -> tuple[Written, str] | AparteError:
+        row = _open_for_visitor(tx, caller, conversation)
         refused = parts.life.answer(tx, row, check_id, caller.session, code)
         if refused is not None:
             return refused
-        people.offer_token(tx, caller.session, hashed)
+        token = tokens.offer(tx, caller.session)
         release_held(parts, tx, row)
-        return Written(row.id, row.visitor_seq, tx.now)
+        return Written(row.id, row.visitor_seq, tx.now), token
 
-    done = await parts.store.write(apply)
-    if isinstance(done, CodeRefused):
-        raise done
-    return done, token
+    return kept(await parts.store.write(apply))
 
 
 def not_me_link(vault: Vault, check_id: str) -> str:
     """What the link in a letter carries: the check, and 128 keyed bits that only this server can make."""
-    return f"{check_id}.{vault.mac('code', 'not_me', check_id)[:16].hex()}"
+    return f"{check_id}.{vault.mac('link', 'not_me', check_id)[:16].hex()}"
 
 
 async def not_me(parts: Parts, link: str) -> None:
@@ -187,13 +201,17 @@ async def look_up(parts: Parts, row: Row) -> None:
         return
     thread, check = found
     connector = connector_of(parts.store.directory.sites[thread.site_id])
-    contact = await parts.records.contact(connector, check.secret.reference) if connector else None
-    await parts.store.write(lambda tx: _issue(parts, tx, thread.id, check.id, contact))
+    # Found first: the company may write the reference otherwise than people do.
+    located = await parts.records.find(connector, check.secret.reference) if connector else None
+    contact = await parts.records.contact(connector, located.reference) if connector and located else None
+    await parts.store.write(lambda tx: _issue(parts, tx, row, check.id, contact))
     parts.ring()
 
 
-def _issue(parts: Parts, tx: Tx, conversation: str, check_id: str, contact: Contact | None) -> None:
-    row = tx.conversation(conversation)
+def _issue(parts: Parts, tx: Tx, asked: Row, check_id: str, contact: Contact | None) -> None:
+    # With the letter and the code in one commit: a crash does not send a second letter that voids the first.
+    outbox.end(tx, asked.id, "done")
+    row = tx.conversation(asked.conversation_id)
     check = checks.find(tx.connection, tx.vault, row, check_id)
     if check is None or check.state != "started":
         return

@@ -31,11 +31,17 @@ def see(connection: Connection, caller: Caller, conversation: str) -> Conversati
     return row
 
 
-def enter(tx: Tx, caller: Caller, conversation: str) -> Conversation:
-    """For acting, inside the transaction that writes. Raises NotFound; BadState when it has to be claimed first."""
+def known(tx: Tx, caller: Caller, conversation: str) -> Conversation:
+    """A conversation that the caller may see, inside the transaction that writes. Raises NotFound."""
     row = tx.conversation(conversation)
     if not may_see(caller, row):
         raise NotFound()
+    return row
+
+
+def enter(tx: Tx, caller: Caller, conversation: str) -> Conversation:
+    """For acting, inside the transaction that writes. Raises NotFound; BadState when it has to be claimed first."""
+    row = known(tx, caller, conversation)
     if isinstance(caller, AgentCaller) and not may_act(caller, row):
         raise BadState("Claim the conversation first.")
     return row

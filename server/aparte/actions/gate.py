@@ -93,10 +93,14 @@ def wants_check(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) 
     return isinstance(decision, AskCheck), noticed.references
 
 
-def require(parts: Parts, row: Conversation, act: str, now: float) -> Proof:
-    """The proof that opens `act` on the proven record at `now`. Raises NeedsCheck, OtherRecord."""
+def require(parts: Parts, row: Conversation, act: str, now: float, record: str | None = None) -> Proof:
+    """The proof that opens `act` on `record` (the keyed index; None: the proven one) at `now`.
+
+    Raises NeedsCheck, OtherRecord.
+    """
     proof = proof_of(parts.store.vault, row)
-    match decide(act, proof.record if proof else None, assurance_of(proof, row), parts.policy, now):
+    touched = record or (proof.record if proof else None)
+    match decide(act, touched, assurance_of(proof, row), parts.policy, now):
         case Allow() if proof is not None:
             return proof
         case Refuse(code="other_record"):

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aparte import guard
 from aparte.actions import door, gate
 from aparte.actions.parts import SYSTEM, Parts
-from aparte.errors import BadState, Denied, NotFound
+from aparte.errors import AparteError, BadState, Denied, NotFound
 from aparte.frames import AssignedBody, DroppedBody, EmptyBody, HeldBody, MessageBody, NoteBody
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
 from aparte.store import Tx, checks, cid_key, events, new_id
 from aparte.store.checks import Held
 from aparte.store.conversations import Conversation
 from aparte.views import face
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,14 @@ class Written:
     seq: int
     at: float
     held: str = ""
+
+
+def kept(done: T | AparteError) -> T:
+    """The result of an operation that returns its refusal instead of raising it, so that what it wrote to the audit
+    log or counted is committed. Raises the refusal."""
+    if isinstance(done, AparteError):
+        raise done
+    return done
 
 
 def _repeat(tx: Tx, row: Conversation, caller: Caller, key: bytes, mac: bytes) -> Written | None:
@@ -48,9 +59,13 @@ async def post(parts: Parts, caller: Caller, conversation: str, cid: str, text: 
     )
 
     def apply(tx: Tx) -> Written:
-        row = door.enter_open(tx, caller, conversation)
+        row = door.known(tx, caller, conversation)
         mac = tx.vault.conversation_mac(row.key_id, text)
-        return _repeat(tx, row, caller, key, mac) or write(parts, tx, row, caller, _Text(text, cid, key, mac))
+        # What is stored is acknowledged again, whatever has become of the conversation since.
+        before = _repeat(tx, row, caller, key, mac)
+        if before is not None:
+            return before
+        return write(parts, tx, door.enter_open(tx, caller, conversation), caller, _Text(text, cid, key, mac))
 
     return await parts.store.write(apply, conversation=conversation, key=key)
 
@@ -127,7 +142,7 @@ def _reply(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text
     )
     row.held += 1
     tx.audit(who, "gate.hold", row.id, judged.code)
-    checks.add_held(tx, row, Held(held_id, stored.staff_seq, who[1], "held", judged.code, judged.topic))
+    checks.add_held(tx, row, Held(held_id, stored.staff_seq))
     return Written(row.id, stored.staff_seq, stored.at, held_id)
 
 
@@ -152,67 +167,96 @@ async def note(parts: Parts, caller: AgentCaller, conversation: str, cid: str, t
 # ── what the gate holds ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _held(tx: Tx, row: Conversation, held_id: str) -> tuple[Held, HeldBody]:
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A held message as sealed in its event: columns that a thief could change are not asked."""
+
+    one: Held
+    agent_id: str
+    body: HeldBody
+
+
+def _waiting(tx: Tx, row: Conversation, held_id: str) -> _Waiting:
     found = checks.held_of(tx.connection, row, held_id)
     stored = events.at_number(tx.connection, tx.vault, row, found[0].staff_seq) if found else None
     if stored is None or not isinstance(stored.body, HeldBody):
         raise NotFound()
-    return found[0], stored.body
+    return _Waiting(found[0], stored.sender_id, stored.body)
 
 
-def _let_go(tx: Tx, row: Conversation, one: Held, text: str) -> int:
+def _let_go(tx: Tx, row: Conversation, held: _Waiting, key: bytes | None = None, mac: bytes | None = None) -> Written:
     """The held text becomes a new message with a number in both streams, sealed anew for its place."""
-    stored = tx.append(row, "message", MessageBody(text, held=one.id), sender=("agent", one.agent_id), visible=True)
+    body = MessageBody(held.body.text, held=held.one.id)
+    stored = tx.append(row, "message", body, sender=("agent", held.agent_id), visible=True, key=key, mac=mac)
     row.last_said = stored.staff_seq
     row.held -= 1
-    checks.set_held(tx, one.id, "released")
-    return stored.staff_seq
+    checks.set_held(tx, held.one.id, "released")
+    return Written(row.id, stored.staff_seq, stored.at)
 
 
 def release_held(parts: Parts, tx: Tx, row: Conversation) -> None:
     """Decides every held message anew, in order; those that may leave now, leave."""
     site = parts.store.directory.sites[row.site_id]
     for one in checks.held_of(tx.connection, row):
-        _, body = _held(tx, row, one.id)
-        if not gate.judge_talk(parts, tx, row, site, body.text).code:
-            _let_go(tx, row, one, body.text)
+        held = _waiting(tx, row, one.id)
+        if not gate.judge_talk(parts, tx, row, site, held.body.text).code:
+            _let_go(tx, row, held)
             tx.audit(SYSTEM, "gate.allow", row.id, one.id)
 
 
-async def drop_held(parts: Parts, caller: AgentCaller, conversation: str, held_id: str) -> Written:
+def drop_all_held(tx: Tx, row: Conversation, by: tuple[str, str]) -> None:
+    """Nothing waits in a conversation that has ended."""
+    for one in checks.held_of(tx.connection, row):
+        _drop(tx, row, one.id, by)
+
+
+def _drop(
+    tx: Tx, row: Conversation, held_id: str, by: tuple[str, str], key: bytes | None = None, mac: bytes | None = None
+) -> Written:
+    checks.set_held(tx, held_id, "dropped")
+    row.held -= 1
+    stored = tx.append(row, "dropped", DroppedBody(held_id), sender=by, visible=False, key=key, mac=mac)
+    tx.audit(by, "held.drop", row.id, held_id)
+    return Written(row.id, stored.staff_seq, stored.at)
+
+
+async def drop_held(parts: Parts, caller: AgentCaller, cid: str, conversation: str, held_id: str) -> Written:
     """Takes a held message back."""
+    who = door.actor(caller)
+    key = cid_key(conversation, who[1], cid)
 
     def apply(tx: Tx) -> Written:
         row = door.enter(tx, caller, conversation)
-        one, _ = _held(tx, row, held_id)
-        checks.set_held(tx, one.id, "dropped")
-        row.held -= 1
-        stored = tx.append(row, "dropped", DroppedBody(one.id), sender=door.actor(caller), visible=False)
-        tx.audit(door.actor(caller), "held.drop", row.id, one.id)
-        return Written(row.id, stored.staff_seq, stored.at)
+        mac = tx.vault.conversation_mac(row.key_id, "drop", held_id)
+        before = _repeat(tx, row, caller, key, mac)
+        return before or _drop(tx, row, _waiting(tx, row, held_id).one.id, who, key, mac)
 
     return await parts.store.write(apply)
 
 
-async def override(parts: Parts, caller: AgentCaller, conversation: str, held_id: str, reason: str) -> Written:
+async def override(
+    parts: Parts, caller: AgentCaller, cid: str, conversation: str, held_id: str, reason: str
+) -> Written:
     """Lets a held message go against the gate. Money, another's record, asked-for secrets and strange links need a
     supervisor. The reason stays in the thread as a note, and the deed in the audit log. Raises Denied."""
+    who = door.actor(caller)
+    key = cid_key(conversation, who[1], cid)
 
-    def apply(tx: Tx) -> Written:
+    def apply(tx: Tx) -> Written | Denied:
         row = door.enter_open(tx, caller, conversation)
-        one, body = _held(tx, row, held_id)
-        if not caller.agent.role.leads and (one.topic == "payment" or one.code != "needs_check"):
-            tx.audit(door.actor(caller), "gate.override_refused", row.id, one.id)
-            return Written(row.id, 0, tx.now)
-        tx.append(row, "note", NoteBody(guard.clean(reason).text), sender=door.actor(caller), visible=False)
-        seq = _let_go(tx, row, one, body.text)
-        tx.audit(door.actor(caller), "gate.override", row.id, one.id)
-        return Written(row.id, seq, tx.now)
+        mac = tx.vault.conversation_mac(row.key_id, "override", held_id, reason)
+        before = _repeat(tx, row, caller, key, mac)
+        if before is not None:
+            return before
+        held = _waiting(tx, row, held_id)
+        if not caller.agent.role.leads and (held.body.topic == "payment" or held.body.code != "needs_check"):
+            tx.audit(who, "gate.override_refused", row.id, held.one.id)
+            return Denied("Only a supervisor may send this against the gate.")
+        tx.append(row, "note", NoteBody(guard.clean(reason).text), sender=who, visible=False)
+        tx.audit(who, "gate.override", row.id, held.one.id)
+        return _let_go(tx, row, held, key, mac)
 
-    written = await parts.store.write(apply)
-    if not written.seq:
-        raise Denied("Only a supervisor may send this against the gate.")
-    return written
+    return kept(await parts.store.write(apply))
 
 
 def assign(parts: Parts, tx: Tx, row: Conversation, agent_id: str, *, by: AgentCaller) -> int:

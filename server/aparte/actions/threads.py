@@ -8,15 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aparte import guard
-from aparte.actions import door, gate
-from aparte.actions.messages import Written, as_received, assign, refuse_closed, say
+from aparte.actions import door, gate, tokens
+from aparte.actions.messages import Written, as_received, assign, drop_all_held, refuse_closed, say
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.errors import BadState, NotFound
 from aparte.frames import ClosedBody, EmptyBody
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
 from aparte.store import Tx, conversations, new_id, people, sites
 from aparte.store.conversations import About, Conversation
-from aparte.vault import new_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,6 @@ class Opening:
     lang: str
 
 
-def token_hash(parts: Parts, token: str) -> bytes:
-    """The only form in which a session secret is kept."""
-    return parts.store.vault.mac("session", "visitor", token)
-
-
 def without_query(page: str) -> str:
     """The page's address as it may be kept: no query, no fragment, no user."""
     address = page.split("#", 1)[0].split("?", 1)[0]
@@ -58,7 +52,7 @@ def without_query(page: str) -> str:
 async def open_thread(parts: Parts, site: str, token: str, opening: Opening) -> Opened:
     """The first message. Makes the person, the keys and the conversation; a repeat, a lost answer or a double
     click finds what the first try made, and a visitor with a thread goes on in it."""
-    hashed = token_hash(parts, token)
+    hashed = tokens.token_hash(parts.store.vault, token)
 
     def apply(tx: Tx) -> Opened:
         session = people.visitor_session_of(tx.connection, hashed)
@@ -68,7 +62,7 @@ async def open_thread(parts: Parts, site: str, token: str, opening: Opening) -> 
         if session is None or row is None:
             caller, row = _create(tx, site, hashed, opening)
         else:
-            caller = VisitorCaller(session.id, session.visitor_id, site)
+            caller = VisitorCaller(session.id, session.visitor_id, site, hashed)
             row = door.enter_open(tx, caller, row.id)
         given = as_received(tx, row, caller.visitor, opening.cid, opening.text)
         known = tx.repeat(given.key, given.mac)
@@ -80,7 +74,7 @@ async def open_thread(parts: Parts, site: str, token: str, opening: Opening) -> 
 
 
 def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[VisitorCaller, Conversation]:
-    caller = VisitorCaller(new_id(), new_id(), site)
+    caller = VisitorCaller(new_id(), new_id(), site, hashed)
     thread = new_id()
     # The keys are durable in their ring before the first row that needs them.
     person_key, key = tx.vault.new_pair(caller.visitor, thread)
@@ -168,6 +162,7 @@ async def close(parts: Parts, caller: Caller, conversation: str) -> Written:
                 parts.life.end(tx, row, live, "ended")
             if row.standing is not None:
                 parts.life.lower(tx, row, "expired")
+            drop_all_held(tx, row, SYSTEM)
             row.state, row.since = State.CLOSED, tx.now
             body = ClosedBody("visitor" if is_visitor else "agent")
             tx.append(row, "closed", body, sender=door.actor(caller), visible=True)
@@ -192,16 +187,3 @@ async def unfreeze(parts: Parts, caller: AgentCaller, conversation: str) -> Writ
         return Written(row.id, row.staff_seq, tx.now)
 
     return await parts.store.write(apply)
-
-
-async def keep_token(parts: Parts, caller: VisitorCaller) -> None:
-    """The browser has stored the newer token: the one before is void."""
-    await parts.store.write(lambda tx: people.keep_token(tx, caller.session))
-
-
-async def renew_token(parts: Parts, caller: VisitorCaller) -> str:
-    """Another next token, for a browser that never got the one before."""
-    token = new_token()
-    hashed = token_hash(parts, token)
-    await parts.store.write(lambda tx: people.offer_token(tx, caller.session, hashed))
-    return token

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aparte.config import Settings
-from aparte.errors import BadState, ChecksPaused, CodeRefused, TooMany
+from aparte.errors import AparteError, BadState, ChecksPaused, CodeRefused, TooMany, Unreadable
 from aparte.frames import AlarmBody, CheckBody, CheckCard, EmptyBody, Standing, StandingBody
 from aparte.identity.email_code import METHOD
 from aparte.model import Level
@@ -68,9 +68,17 @@ class Life:
         since = tx.now - self.settings.code_sends_seconds
         return checks.count(tx.connection, "send", row.id.encode(), since)
 
+    def _find(self, tx: Tx, row: Conversation, check_id: str | None) -> Check | None:
+        """The check, unless it is not there or cannot be authenticated: then it proves nothing."""
+        try:
+            return checks.find(tx.connection, tx.vault, row, check_id)
+        except Unreadable:
+            tx.audit(SYSTEM, "check.unreadable", row.id)
+            return None
+
     def live(self, tx: Tx, row: Conversation) -> Check | None:
         """The conversation's check while it can still succeed."""
-        check = checks.find(tx.connection, tx.vault, row, row.check_id)
+        check = self._find(tx, row, row.check_id)
         return check if check is not None and check.state in LIVE else None
 
     def show(self, tx: Tx, row: Conversation, check: Check, *, late: bool = False, asked: Asked = UNASKED) -> None:
@@ -165,13 +173,17 @@ class Life:
 
     # ── answering ────────────────────────────────────────────────────────────────────────────────────────
 
-    def answer(self, tx: Tx, row: Conversation, check_id: str, session: str, code: str) -> CodeRefused | None:
+    def answer(self, tx: Tx, row: Conversation, check_id: str, session: str, code: str) -> AparteError | None:
         """One try. None: the conversation is at V2 now. The refusal is returned, not raised, so that the counted
         try and the audit line are committed with it; it is one and the same for a wrong code, another conversation
-        or browser, an ended or an expired check. Raises ChecksPaused while the breaker is open.
+        or browser, an ended or an expired check; ChecksPaused while the breaker is open.
         """
-        self.refuse_while_paused(tx)
-        check = checks.find(tx.connection, tx.vault, row, check_id)
+        try:
+            self.refuse_while_paused(tx)
+        except ChecksPaused as paused:
+            tx.audit(SYSTEM, "check.paused", row.id)
+            return paused
+        check = self._find(tx, row, check_id)
         if (
             check is None
             or check.id != row.check_id
@@ -179,29 +191,34 @@ class Life:
             or check.session != session
             or check.expires_at <= tx.now
         ):
-            tx.audit(SYSTEM, "check.refused", row.id, check_id)
+            # The id is the sender's own word unless it names a check of this conversation.
+            tx.audit(SYSTEM, "check.refused", row.id, check.id if check is not None else "")
             return CodeRefused()
         check.tries += 1  # before comparing, in the same transaction
         tx.audit(SYSTEM, "check.try", row.id, check.id)
         # Compared in any case, so that a record with too many tries answers no faster than another.
         is_right = METHOD.verify(tx.vault, check, code)
-        if self._too_many_tries(tx, check) or not is_right:
+        if self._too_many_tries(tx, row, check) or not is_right:
+            if not is_right:
+                checks.note(tx, "wrong", b"")
             self._wrong(tx, row, check)
             return CodeRefused()
         self._right(tx, row, check)
         return None
 
-    def _too_many_tries(self, tx: Tx, check: Check) -> bool:
+    def _too_many_tries(self, tx: Tx, row: Conversation, check: Check) -> bool:
         """Whether codes for this record count no more today; telephone and desk stay open to its owner."""
         assert check.record is not None
         tried = checks.count(tx.connection, "try.record", check.record, tx.now - DAY)
         checks.note(tx, "try.record", check.record)
-        if tried == self.settings.record_tries_per_day:
-            tx.audit(SYSTEM, "check.record_tries", check.conversation_id, check.id)
-        return tried >= self.settings.record_tries_per_day
+        if tried < self.settings.record_tries_per_day:
+            return False
+        # The agent has to know that only another way is left.
+        tx.append(row, "alarm", AlarmBody("record_tries"), sender=SYSTEM, visible=False)
+        tx.audit(SYSTEM, "check.record_tries", row.id, check.id)
+        return True
 
     def _wrong(self, tx: Tx, row: Conversation, check: Check) -> None:
-        checks.note(tx, "wrong", b"")
         tx.audit(SYSTEM, "check.wrong", row.id, check.id)
         if check.tries >= self.settings.code_tries:
             tx.audit(SYSTEM, "check.lock", row.id, check.id)
@@ -245,8 +262,10 @@ class Life:
 
     def kill(self, tx: Tx, row: Conversation, check_id: str) -> None:
         """ "This is not me": the check dies, the conversation freezes, the panel is alarmed."""
-        check = checks.find(tx.connection, tx.vault, row, check_id)
-        if check is not None and check.state in LIVE | {"verified"}:
+        check = self._find(tx, row, check_id)
+        if check is not None and check.state == "killed":
+            return  # pressed again
+        if check is not None:
             self.end(tx, row, check, "killed")
         if row.standing is not None:
             self.lower(tx, row, "not_me")

@@ -40,8 +40,21 @@ class Check:
     expires_at: float
 
 
-def _bound(row: Conversation, check: str) -> tuple[str, ...]:
-    return ("check", row.site_id, row.id, check, "secret")
+def _bound(row: Conversation, check: Check) -> tuple[str | int | bytes | None, ...]:
+    """The whole row: no column of a check can be changed, nor its secret put back, without its key."""
+    return (
+        "check",
+        row.site_id,
+        row.id,
+        check.id,
+        check.session,
+        check.record,
+        check.state,
+        check.code_mac,
+        check.tries,
+        repr(check.created_at),
+        repr(check.expires_at),
+    )
 
 
 def _values(vault: Vault, row: Conversation, check: Check) -> dict[str, Any]:
@@ -49,7 +62,7 @@ def _values(vault: Vault, row: Conversation, check: Check) -> dict[str, Any]:
         "conversation_id": check.conversation_id,
         "session_id": check.session,
         "record_index": check.record,
-        "sealed": vault.seal(row.key_id, _bound(row, check.id), msgspec.json.encode(check.secret)),
+        "sealed": vault.seal(row.key_id, _bound(row, check), msgspec.json.encode(check.secret)),
         "state": check.state,
         "code_mac": check.code_mac,
         "tries": check.tries,
@@ -78,19 +91,20 @@ def find(connection: Connection, vault: Vault, row: Conversation, check: str | N
     found = connection.execute(_FIND, {"check": check, "conversation": row.id}).first() if check else None
     if found is None:
         return None
-    secret = msgspec.json.decode(vault.unseal(row.key_id, _bound(row, found.id), found.sealed), type=Secret)
-    return Check(
+    one = Check(
         found.id,
         found.conversation_id,
         found.session_id,
         found.record_index,
-        secret,
+        Secret(),
         found.state,
         found.code_mac,
         found.tries,
         found.created_at,
         found.expires_at,
     )
+    one.secret = msgspec.json.decode(vault.unseal(row.key_id, _bound(row, one), found.sealed), type=Secret)
+    return one
 
 
 def conversation_of(connection: Connection, check: str) -> str | None:
@@ -116,26 +130,14 @@ def overdue(connection: Connection, now: float, limit: int) -> list[tuple[str, s
 
 @dataclass(frozen=True, slots=True)
 class Held:
+    """Where a held message stands; whose it is and why it waits is sealed in its event."""
+
     id: str
     staff_seq: int
-    agent_id: str
-    state: str
-    code: str
-    topic: str
 
 
 def add_held(tx: Tx, row: Conversation, one: Held) -> None:
-    tx.connection.execute(
-        insert(held).values(
-            id=one.id,
-            conversation_id=row.id,
-            staff_seq=one.staff_seq,
-            agent_id=one.agent_id,
-            state=one.state,
-            code=one.code,
-            topic=one.topic,
-        )
-    )
+    tx.connection.execute(insert(held).values(id=one.id, conversation_id=row.id, staff_seq=one.staff_seq, state="held"))
 
 
 def held_of(connection: Connection, row: Conversation, held_id: str | None = None) -> list[Held]:
@@ -143,9 +145,7 @@ def held_of(connection: Connection, row: Conversation, held_id: str | None = Non
     query = select(held).where(held.c.conversation_id == row.id, held.c.state == "held").order_by(held.c.staff_seq)
     if held_id is not None:
         query = query.where(held.c.id == held_id)
-    return [
-        Held(one.id, one.staff_seq, one.agent_id, one.state, one.code, one.topic) for one in connection.execute(query)
-    ]
+    return [Held(one.id, one.staff_seq) for one in connection.execute(query)]
 
 
 def held_at(connection: Connection, row: Conversation, staff_seq: int) -> str:

@@ -75,6 +75,14 @@ def next_due(connection: Connection) -> float | None:
     return None if found is None else float(found)
 
 
+def is_waiting(connection: Connection, row: Conversation, kind: str) -> bool:
+    """Whether something of this kind has still to leave for the conversation."""
+    query = select(outbox.c.id).where(
+        outbox.c.conversation_id == row.id, outbox.c.kind == kind, outbox.c.state == "waiting"
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def end(tx: Tx, outbox_id: str, state: str) -> None:
     """`done` or `failed`; the body is forgotten."""
     tx.connection.execute(update(outbox).where(outbox.c.id == outbox_id).values(state=state, sealed=b""))

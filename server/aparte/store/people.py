@@ -29,7 +29,8 @@ class Session:
     id: str
     visitor_id: str
     site_id: str
-    token: str  # "current"; "next": the newer token, now confirmed by use; "old": a newer one was given meanwhile
+    came_with: str  # "current"; "next": the newer token, now confirmed by use; "old": a newer one was given meanwhile
+    current: bytes  # the hash of the token that counts
 
 
 def normal_email(email: str) -> str:
@@ -179,8 +180,8 @@ def visitor_session_of(connection: Connection, token_hash: bytes) -> Session | N
     row = connection.execute(query).first()
     if row is None:
         return None
-    token = "next" if row.next_hash == token_hash else "old" if row.next_hash is not None else "current"
-    return Session(row.id, row.visitor_id, row.site_id, token)
+    came_with = "next" if row.next_hash == token_hash else "old" if row.next_hash is not None else "current"
+    return Session(row.id, row.visitor_id, row.site_id, came_with, row.token_hash)
 
 
 def offer_token(tx: Tx, session_id: str, next_hash: bytes) -> None:
@@ -188,13 +189,20 @@ def offer_token(tx: Tx, session_id: str, next_hash: bytes) -> None:
     tx.connection.execute(update(visitor_session).where(visitor_session.c.id == session_id).values(next_hash=next_hash))
 
 
-def keep_token(tx: Tx, session_id: str) -> None:
-    """From now on only the newer token is good."""
+def current_token(connection: Connection, session_id: str) -> bytes:
+    """The hash of the token that counts."""
+    query = select(visitor_session.c.token_hash).where(visitor_session.c.id == session_id)
+    return bytes(connection.execute(query).scalar_one())
+
+
+def keep_token(tx: Tx, session_id: str) -> bytes:
+    """From now on only the newer token is good; returns the hash of the one that counts."""
     tx.connection.execute(
         update(visitor_session)
         .where(visitor_session.c.id == session_id, visitor_session.c.next_hash.is_not(None))
         .values(token_hash=visitor_session.c.next_hash, next_hash=None)
     )
+    return current_token(tx.connection, session_id)
 
 
 def session_of_visitor(connection: Connection, visitor_id: str) -> str:

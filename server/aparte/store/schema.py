@@ -134,10 +134,7 @@ held = Table(
     Column("id", String, primary_key=True),
     Column("conversation_id", String, nullable=False, index=True),
     Column("staff_seq", BigInteger, nullable=False),
-    Column("agent_id", String, nullable=False),
     Column("state", String, nullable=False),  # held, released, dropped
-    Column("code", String, nullable=False),
-    Column("topic", String, nullable=False),
 )
 
 identity_check = Table(

@@ -56,12 +56,14 @@ async def _ask_check(socket: Socket, frame: frames.AskCheck) -> None:
 
 
 async def _drop_held(socket: Socket, frame: frames.DropHeld) -> None:
-    written = await messages.drop_held(socket.parts, socket.agent, frame.conversation, frame.held)
+    written = await messages.drop_held(socket.parts, socket.agent, frame.cid, frame.conversation, frame.held)
     socket.acknowledge(frame.cid, written)
 
 
 async def _override(socket: Socket, frame: frames.Override) -> None:
-    written = await messages.override(socket.parts, socket.agent, frame.conversation, frame.held, frame.reason)
+    written = await messages.override(
+        socket.parts, socket.agent, frame.cid, frame.conversation, frame.held, frame.reason
+    )
     socket.acknowledge(frame.cid, written)
 
 

@@ -15,7 +15,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from aparte import auth, frames
-from aparte.actions import inbox, reading, threads
+from aparte.actions import inbox, reading, tokens
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError, BadFrame, BadInput, BadOrigin, NotFound, NotSignedIn, TooMany
 from aparte.hub import Line, Peer
@@ -190,14 +190,14 @@ async def _visitor_hello(socket: Socket, data: str) -> None:
     parts.hub.join(peer)
     welcome = await reading.visitor_welcome(parts, site, found[0] if found else None)
     peer.say(welcome)
-    if found and found[1] == "next":
-        await threads.keep_token(parts, found[0])
-    elif found and found[1] == "old":
-        peer.say(frames.NewToken(await threads.renew_token(parts, found[0])))
     if found and welcome.conversation:
         same = hello.conversation == welcome.conversation.id
         last_seq = hello.last_seq if same else 0
         await reading.follow(parts, peer, welcome.conversation.id, last_seq, hello.epoch)
+    if found and found[1].came_with == "next":
+        await tokens.keep(parts, found[0], peer)
+    elif found and found[1].came_with == "old":
+        peer.say(frames.NewToken(tokens.following(parts.store.vault, found[1].id, found[1].current)))
 
 
 async def _listen(socket: Socket, receive: Receive) -> None:

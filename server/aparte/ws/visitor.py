@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aparte import frames
-from aparte.actions import checks, door, messages, reading, threads
+from aparte.actions import checks, door, messages, reading, threads, tokens
 from aparte.store import Connection
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
@@ -59,7 +59,7 @@ async def _end(socket: Socket, frame: frames.End) -> None:
 
 
 async def _token_kept(socket: Socket, _frame: frames.TokenKept) -> None:
-    await threads.keep_token(socket.parts, socket.visitor)
+    await tokens.keep(socket.parts, socket.visitor, socket.peer)
 
 
 RULES: Final[dict[type, Rule]] = {

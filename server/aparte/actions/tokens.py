@@ -1,0 +1,46 @@
+"""The visitor's session secret: its hash, and its renewal after a step up.
+
+The next secret follows from the one before by a key that only this server has, so that a browser whose answer was
+lost, or another tab of it, is given the same one again. Must not know frames.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from aparte.actions.parts import Parts
+from aparte.hub import Peer
+from aparte.model import VisitorCaller
+from aparte.store import Tx, people
+from aparte.vault import Vault
+
+REPLACED = 4401  # close code of a socket that came in with a secret that counts no more
+
+
+def token_hash(vault: Vault, token: str) -> bytes:
+    """The only form in which a session secret is kept."""
+    return vault.mac("visitor", token)
+
+
+def following(vault: Vault, session: str, current: bytes) -> str:
+    """The secret that follows the one whose hash is `current`: 256 bits, 43 characters."""
+    return base64.urlsafe_b64encode(vault.mac("visitor", "next", session, current)).rstrip(b"=").decode()
+
+
+def offer(tx: Tx, session: str) -> str:
+    """Gives the session its next secret; the one before counts until the browser says that it has kept this one."""
+    token = following(tx.vault, session, people.current_token(tx.connection, session))
+    people.offer_token(tx, session, token_hash(tx.vault, token))
+    return token
+
+
+async def keep(parts: Parts, caller: VisitorCaller, confirmed_by: Peer) -> None:
+    """From now on only the newer secret counts; other sockets that came in with the older one are cut."""
+    current = await parts.store.write(lambda tx: people.keep_token(tx, caller.session))
+    for thread in list(confirmed_by.watched):
+        for peer in parts.hub.watchers(thread, staff=False):
+            one = peer.caller
+            is_older = isinstance(one, VisitorCaller) and one.session == caller.session and one.key != current
+            if is_older and peer is not confirmed_by:
+                peer.cut(REPLACED)
+    confirmed_by.caller = VisitorCaller(caller.session, caller.visitor, caller.site, current)
