@@ -198,7 +198,6 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     ws.check_declared()
     check_routes(app)
-    app.add_middleware(SecurityHeaders, secure=settings.addressed()[0].startswith("https://"))
     return app
 
 
@@ -249,8 +248,10 @@ class Server(uvicorn.Server):
 
 def server_for(app: Starlette, settings: Settings) -> Server:
     """The configured HTTP and WebSocket server of an application."""
+    # Outside of everything, so that the answer to a fault of ours has them too.
+    headed = SecurityHeaders(app, secure=settings.addressed()[0].startswith("https://"))
     config = uvicorn.Config(
-        app,
+        headed,
         host=settings.host,
         port=settings.port,
         loop="none",
