@@ -4,13 +4,15 @@ course is in test_jobs.py."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from typing import Any
 
 import pytest
 
 from aparte.actions import expiry
 from aparte.actions.parts import MOST_SHOWN, Shown
-from aparte.errors import NotFound
+from aparte.errors import NotFound, StoreDown
 from aparte.store import Store, keeping
 from harness import Server, Start
 from threads import append, make_thread, row_of
@@ -79,3 +81,21 @@ def test_what_was_shown_is_not_remembered_without_an_end() -> None:
     assert len(shown) == MOST_SHOWN
     assert "0" in shown
     assert "1" not in shown
+
+
+async def test_no_key_outlives_its_rows_because_the_ring_was_busy_once(start: Start) -> None:
+    async with start(retention_days=1) as server:
+        visitor = await server.visitor()
+        await visitor.open("Forget me")
+        server.skip(2 * DAY)
+        with contextlib.closing(sqlite3.connect(server.settings.keyring)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreDown):
+                await expiry.retention(server.parts)
+            assert server.rows("SELECT * FROM conversation") == []
+            other.rollback()
+            people = "SELECT count(*) FROM key WHERE kind IN ('person', 'conversation')"
+            assert other.execute(people).fetchone() == (2,)
+            await expiry.retention(server.parts)
+            assert other.execute(people).fetchone() == (0,)
+        assert server.rows("SELECT * FROM erasure") == []

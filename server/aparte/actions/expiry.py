@@ -45,28 +45,35 @@ async def proofs_overdue(parts: Parts) -> None:
 
 async def retention(parts: Parts) -> int:
     """Forgets conversations in which nothing has happened for longer than the operator keeps them, whether anybody
-    closed them or not: rows, then the keys that open whatever copies of the rows are left. A person without any
-    conversation left is forgotten too, and so are agents' sessions that have ended.
+    closed them or not: rows, then the keys that open whatever copies of the rows are left, also those that an earlier
+    round could not destroy. A person without any conversation left is forgotten too, and so are agents' sessions that
+    have ended.
 
     Returns how many conversations went.
     """
     before = parts.store.now() - parts.settings.retention_days * DAY
-    forgotten = 0
+    vault, forgotten = parts.store.vault, 0
     for thread in await parts.store.read(lambda c: keeping.untouched_since(c, before, AT_ONCE)):
 
-        def forget(tx: Tx, thread: str = thread) -> int | None:
+        def forget(tx: Tx, thread: str = thread) -> bool:
             # Read again: the customer may have written since it was looked for.
             row = tx.conversation(thread)
             if row.updated_at >= before:
-                return None
+                return False
             tx.audit(SYSTEM, "conversation.forget", row.id)
-            return keeping.forget(tx, row) or row.key_id
+            keeping.forget(tx, row)
+            return True
 
-        key = await parts.store.write(forget)
-        if key is not None:
-            await parts.store.off_loop(parts.store.vault.forget, key)
+        if await parts.store.write(forget):
             parts.hub.changed.add(thread)
             forgotten += 1
+    for key in await parts.store.read(lambda c: keeping.owed(c, AT_ONCE)):
+        await parts.store.off_loop(vault.forget, key)
+
+        def settle(tx: Tx, key: int = key) -> None:
+            keeping.settle(tx, key)
+
+        await parts.store.write(settle)
 
     def drop(tx: Tx) -> None:
         checks.drop_counts(tx, tx.now - 2 * DAY)

@@ -5,11 +5,11 @@ Knows tables. Must not decide how long anything is kept.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, insert, select
 
 from aparte.store import conversations
 from aparte.store.conversations import Conversation
-from aparte.store.schema import conversation, event, held, identity_check, outbox, visitor, visitor_session
+from aparte.store.schema import conversation, erasure, event, held, identity_check, outbox, visitor, visitor_session
 from aparte.store.transaction import Tx
 
 
@@ -25,20 +25,32 @@ def untouched_since(connection: Connection, before: float, limit: int) -> list[s
     return [row.id for row in connection.execute(found.limit(limit))]
 
 
-def forget(tx: Tx, row: Conversation) -> int | None:
-    """Deletes a conversation's rows. The person's key id when nothing of the person is left, else None."""
+def forget(tx: Tx, row: Conversation) -> None:
+    """Deletes a conversation's rows, and the person's where nothing else is left of them. The keys that open copies
+    of these rows are noted with it, so that no crash and no busy key ring lets them outlive the rows: see `owed`."""
     tx.drop(row)
     run = tx.connection.execute
     for table in (event, held, identity_check, outbox):
         run(delete(table).where(table.c.conversation_id == row.id))
     run(delete(conversation).where(conversation.c.id == row.id))
     left = select(conversation.c.id).where(conversation.c.visitor_id == row.visitor_id).limit(1)
-    if run(left).first() is not None:
-        return None
-    person_key = run(select(visitor.c.key_id).where(visitor.c.id == row.visitor_id)).scalar_one()
-    run(delete(visitor_session).where(visitor_session.c.visitor_id == row.visitor_id))
-    run(delete(visitor).where(visitor.c.id == row.visitor_id))
-    return int(person_key)
+    key = row.key_id
+    if run(left).first() is None:
+        # With a person's key go those of their conversations.
+        key = run(select(visitor.c.key_id).where(visitor.c.id == row.visitor_id)).scalar_one()
+        run(delete(visitor_session).where(visitor_session.c.visitor_id == row.visitor_id))
+        run(delete(visitor).where(visitor.c.id == row.visitor_id))
+    run(insert(erasure).values(key_id=key))
+
+
+def owed(connection: Connection, limit: int) -> list[int]:
+    """Keys that are still to be destroyed."""
+    return list(connection.execute(select(erasure.c.key_id).limit(limit)).scalars())
+
+
+def settle(tx: Tx, key: int) -> None:
+    """The key ring has destroyed this key."""
+    tx.connection.execute(delete(erasure).where(erasure.c.key_id == key))
 
 
 def tops(connection: Connection, threads: list[str]) -> dict[str, tuple[int, int]]:

@@ -178,6 +178,9 @@ outbox = Table(
     Index("ix_outbox_waiting", "state", "next_at"),
 )
 
+# Keys whose rows are deleted, until the key ring has destroyed the keys too.
+erasure = Table("erasure", metadata, Column("key_id", BigInteger, primary_key=True, autoincrement=False))
+
 # Who did what: ids and codes only. The database refuses to change or delete a row.
 audit = Table(
     "audit",

@@ -77,6 +77,11 @@ def upgrade() -> None:
     op.create_index("ix_conversation_inbox", "conversation", ["state", "agent_id", "updated_at"], unique=False)
     op.create_index(op.f("ix_conversation_visitor_id"), "conversation", ["visitor_id"], unique=False)
     op.create_table(
+        "erasure",
+        sa.Column("key_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("key_id"),
+    )
+    op.create_table(
         "event",
         sa.Column("conversation_id", sa.String(), nullable=False),
         sa.Column("staff_seq", sa.BigInteger(), nullable=False),
