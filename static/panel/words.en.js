@@ -149,6 +149,7 @@ export const words = {
     not_me: 'The owner of the booking says: this is not me. The conversation is frozen.',
     many_sends: 'Many codes were asked for this booking. Be careful.',
     tries_used: 'All tries at the code are used. It may be somebody else.',
+    record_tries: 'Too many codes were tried for this booking today; none counts until tomorrow. The telephone stays open.',
     unreadable: 'A stored value cannot be authenticated. Tell your administrator.',
     mail_refused: 'The letter cannot be delivered. Offer the telephone or the desk.',
     records_down: 'The booking system does not answer. It is tried again by itself.',
@@ -279,6 +280,7 @@ export const words = {
     records_down: 'The booking system does not answer. Try again in a moment.',
     mail_down: 'The mail server does not answer. The code is sent when it can.',
     unreadable: 'This cannot be authenticated and is not shown.',
+    not_known: 'It is not known whether the change was made. Look at the booking before you answer.',
     internal: 'Something went wrong at the server. Nothing was lost; try again.',
   },
 };

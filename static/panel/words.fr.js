@@ -138,6 +138,7 @@ export const words = {
     not_me: 'Le titulaire de la réservation dit : ce n’est pas moi. La conversation est gelée.',
     many_sends: 'Beaucoup de codes ont été demandés pour cette réservation. Prudence.',
     tries_used: 'Tous les essais sont épuisés. Ce peut être quelqu’un d’autre.',
+    record_tries: 'Trop de codes ont été essayés aujourd’hui pour cette réservation ; aucun ne compte avant demain. Le téléphone reste ouvert.',
     unreadable: 'Une valeur enregistrée ne peut pas être authentifiée. Prévenez votre administrateur.',
     mail_refused: 'La lettre ne peut pas être remise. Proposez le téléphone ou le comptoir.',
     records_down: 'Le système de réservation ne répond pas. Un nouvel essai se fait tout seul.',
@@ -260,6 +261,7 @@ export const words = {
     records_down: 'Le système de réservation ne répond pas. Réessayez dans un instant.',
     mail_down: 'Le serveur de courrier ne répond pas. Le code partira dès que possible.',
     unreadable: 'Ceci ne peut pas être authentifié et n’est pas affiché.',
+    not_known: 'On ne sait pas si le changement a été fait. Regardez la réservation avant de répondre.',
     internal: 'Une erreur est survenue au serveur. Rien n’est perdu ; réessayez.',
   },
 };
