@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    text,
 )
 
 metadata = MetaData()
@@ -107,6 +108,13 @@ conversation = Table(
     Column("check_id", String, nullable=True),
     Column("standing", LargeBinary, nullable=True),
     Index("ix_conversation_inbox", "state", "agent_id", "updated_at"),
+    # Few of many: looked through every few seconds for proofs whose time is over.
+    Index(
+        "ix_conversation_proven",
+        "id",
+        sqlite_where=text("standing IS NOT NULL"),
+        postgresql_where=text("standing IS NOT NULL"),
+    ),
 )
 
 event = Table(
@@ -150,6 +158,7 @@ identity_check = Table(
     Column("tries", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
+    Index("ix_identity_check_due", "state", "expires_at"),
 )
 
 # One row for each counted deed within a moving window: sends, wrong codes, sends per record.

@@ -75,6 +75,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_conversation_inbox", "conversation", ["state", "agent_id", "updated_at"], unique=False)
+    op.create_index(
+        "ix_conversation_proven",
+        "conversation",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("standing IS NOT NULL"),
+        postgresql_where=sa.text("standing IS NOT NULL"),
+    )
     op.create_index(op.f("ix_conversation_visitor_id"), "conversation", ["visitor_id"], unique=False)
     op.create_table(
         "erasure",
@@ -122,6 +130,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("ix_identity_check_due", "identity_check", ["state", "expires_at"], unique=False)
     op.create_index(op.f("ix_identity_check_conversation_id"), "identity_check", ["conversation_id"], unique=False)
     op.create_table(
         "outbox",
