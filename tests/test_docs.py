@@ -251,7 +251,7 @@ def test_it_tells_every_code_that_ends_a_connection() -> None:
     ours = {hub.SLOW, jobs.SIGNED_OUT, tokens.REPLACED}
     ours |= {getattr(connection, name) for name in vars(connection) if name.startswith("CLOSE_")}
     ours |= {error.close for error in [errors.AparteError, *heirs(errors.AparteError)]}
-    librarys = {1001, 1006, 1009}  # our own farewell, and what a browser sees or the server's library says
+    librarys = {1001, 1006, 1007, 1009}  # our own farewell, and what a browser sees or the server's library says
     told = {int(code) for code in rows(section(PROTOCOL, "How a connection ends"))}
     assert told == ours | librarys
 
