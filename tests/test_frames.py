@@ -46,6 +46,32 @@ def test_it_takes_four_thousand_characters(data: str) -> None:
     assert len(frame.text) == 4000
 
 
+def test_it_takes_lines_tabs_and_every_script() -> None:
+    text = "one\ntwo\tthree — déjà, 你好, שלום, 🙂"
+    frame = frames.decode_visitor(json.dumps(post(text=text)))
+    assert isinstance(frame, frames.Post)
+    assert frame.text == text
+
+
+OPEN = {"t": "open", "cid": CID, "text": "Hello", "name": "Dupont", "title": "Help"}
+OVERRIDE = {"t": "override", "cid": CID, "conversation": THREAD, "held": THREAD, "reason": "by telephone"}
+NOTE = {"t": "note", "cid": CID, "conversation": THREAD, "text": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("decode", "said", "field"),
+    [
+        *((frames.decode_visitor, OPEN, field) for field in ("text", "name", "title")),
+        (frames.decode_agent, OVERRIDE, "reason"),
+        (frames.decode_agent, NOTE, "text"),
+    ],
+)
+def test_no_text_holds_control_characters(decode: Any, said: dict[str, Any], field: str) -> None:
+    assert decode(json.dumps(said))
+    with pytest.raises(BadFrame, match="control characters"):
+        decode(json.dumps({**said, field: "a\x01b"}))
+
+
 @pytest.mark.parametrize("length", [4001, 8000])
 def test_it_says_that_a_text_is_too_long_and_whose(length: int) -> None:
     data = json.dumps(post(text="x" * length))
@@ -74,6 +100,10 @@ BAD: dict[str, str] = {
     "a number as text": json.dumps(post(text=7)),
     "null as text": json.dumps(post(text=None)),
     "U+0000": json.dumps(post(text="a\0b")),
+    "a control character": json.dumps(post(text="a\x01b")),
+    "a carriage return": json.dumps(post(text="a\r\nb")),
+    "an escape": json.dumps(post(text="\x1b[2J")),
+    "delete": json.dumps(post(text="a\x7f")),
     "a lone high surrogate": raw_post('"\\ud800"'),
     "a lone low surrogate": raw_post('"\\udc00 x"'),
     "a bad escape": raw_post('"\\x41"'),

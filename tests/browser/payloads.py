@@ -28,7 +28,7 @@ ENDS: Final = (
     "</dialog>", "</button>", "</svg>", "\\\">", "\n\n>", "*/", "})});", "</p></article>", "\u2028>",
 )  # fmt: skip
 SCHEMES: Final = (
-    "javascript:ran(@)", "JaVaScRiPt:ran(@)", "java\tscript:ran(@)", "java\nscript:ran(@)", "\x01javascript:ran(@)",
+    "javascript:ran(@)", "JaVaScRiPt:ran(@)", "java\tscript:ran(@)", "java\nscript:ran(@)", "\x85javascript:ran(@)",
     " javascript:ran(@)", "javascript&colon;ran(@)", "&#106;avascript:ran(@)", "javascript\u200b:ran(@)",
     "javascript://x.example/%0aran(@)", "data:text/html,<script>ran(@)</script>", "data:text/html;base64,PHNjcmlwdD4=",
     "data:image/svg+xml,<svg onload=ran(@)>", "vbscript:ran(@)", "blob:null/ran(@)", "file:///etc/passwd#ran(@)",
@@ -60,7 +60,7 @@ UNICODE: Final = (
     "%3Cscript%3Eran(@)%3C/script%3E", "&lt;script&gt;ran(@)&lt;/script&gt;", "&#60;script&#62;ran(@)&#60;/script&#62;",
     "&amp;lt;img src onerror=ran(@)&amp;gt;", "+ADw-script+AD4-ran(@)+ADw-/script+AD4-", "\u2028<script>ran(@)</script>\u2029",
     "<\u017fcript>ran(@)</\u017fcript>", "<\u212ascript>ran(@)", "\u1680<img src onerror=ran(@)>", "ÀÁ<ｉmg src onerror=ran(@)>",
-    "Z̵̛̩a̶̡l̴̰g̸̙o<img src onerror=ran(@)>", "👩‍👩‍👧‍👦<img src onerror=ran(@)>", "<img\x0csrc\x0conerror=ran(@)>", "<img/\x0b/src/onerror=ran(@)>",
+    "Z̵̛̩a̶̡l̴̰g̸̙o<img src onerror=ran(@)>", "👩‍👩‍👧‍👦<img src onerror=ran(@)>", "<img\x85src\x85onerror=ran(@)>", "<img/\u2003/src/onerror=ran(@)>",
 )  # fmt: skip
 STYLES: Final = (
     "<style>@import 'data:text/css,*{x:expression(ran(@))}';</style>", "<p style='background:url(javascript:ran(@))'>",
