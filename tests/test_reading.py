@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import websockets
 
+from aparte.actions import reading
+from aparte.hub import Peer
 from aparte.jobs import Jobs
 from clients import AgentDesk, Visitor
 from harness import Server, Start
@@ -158,6 +161,51 @@ async def test_a_long_backlog_does_not_overflow_a_small_outbox(start: Start, wor
         assert page["items"][-1]["seq"] == 99
         assert page["more"]
         assert again.socket.close_code is None
+
+
+class StuckLine:
+    """A connection that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        self.came = b""
+        self.free = asyncio.Event()
+
+    async def room(self) -> None:
+        await self.free.wait()
+
+    def write_texts(self, texts: Iterable[bytes]) -> None:
+        self.came += b"".join(texts)
+
+    def abort(self) -> None:
+        self.free.set()
+
+    async def close(self, _code: int) -> None:
+        self.abort()
+
+
+async def test_a_backlog_that_waits_for_a_slow_agent_ends_with_the_right_to_see_it(start: Start) -> None:
+    async with start(outbox_bytes=128 << 10) as server:
+        visitor = await server.visitor()
+        thread = await visitor.open("Hello")
+        await visitor.leave()
+        await grow(server, thread, 60, words="x" * 3900)
+        claire = await server.agent()
+        await claire.do("claim", conversation=thread)
+        line = StuckLine()
+        peer = Peer(line, line.close, 256, 128 << 10, 5.0, server.parts.hub.agents()[0].caller)
+        writer = asyncio.create_task(peer.write())
+        server.parts.hub.join(peer)
+        coming = asyncio.create_task(reading.follow(server.parts, peer, thread, 0, ""))
+        await asyncio.sleep(0.3)
+        assert not coming.done()
+        await claire.do("transfer", conversation=thread, agent=server.agent_id("marc"))
+        line.free.set()
+        await asyncio.wait_for(coming, 2)
+        await asyncio.sleep(0.1)
+        writer.cancel()
+        server.parts.hub.leave(peer)
+        assert b"x 0" in line.came
+        assert b"x 59" not in line.came
 
 
 async def test_hidden_events_alone_are_no_backlog(server: Server) -> None:

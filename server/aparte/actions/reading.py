@@ -243,6 +243,8 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
         found, top = await parts.store.read(read)
         for items in _portions(parts, _frames(found, directory, staff=staff)):
             await peer.room()
+            if peer.watched.get(conversation) is not watch:
+                return  # while it waited, the thread became another's: the rest is no longer this agent's to see
             watch.sent += len(items)
             peer.say(Events(conversation, items, top))
         if watch.sent >= top and parts.hub.caught_up(peer, conversation, watch):
