@@ -126,6 +126,18 @@ async def test_it_bounds_the_outbox_in_bytes_too(joined: Joined) -> None:
     assert peer._bytes <= 500
 
 
+async def test_an_empty_outbox_takes_a_frame_of_any_size(joined: Joined) -> None:
+    wire, peer = joined(size=500)
+    await turn()
+    peer.push(b'{"t":"' + b"x" * 2000 + b'"}')
+    assert peer.ending is None
+    await turn()
+    assert len(wire.came) == 1
+    peer.push(b'{"t":"' + b"x" * 2000 + b'"}')
+    peer.say(Drain(0.0))  # beside it, nothing more
+    assert peer.ending == SLOW
+
+
 async def test_it_cuts_a_peer_that_takes_nothing(joined: Joined) -> None:
     wire, peer = joined(stalled=0.05)
     wire.open.clear()

@@ -12,8 +12,10 @@ import pytest
 import websockets
 
 from aparte.actions import reading
+from aparte.frames import Entry, encode
 from aparte.hub import Peer
 from aparte.jobs import Jobs
+from aparte.model import AgentCaller
 from clients import AgentDesk, Visitor
 from harness import Server, Start
 from threads import append, note
@@ -206,6 +208,22 @@ async def test_a_backlog_that_waits_for_a_slow_agent_ends_with_the_right_to_see_
         server.parts.hub.leave(peer)
         assert b"x 0" in line.came
         assert b"x 59" not in line.came
+
+
+async def test_a_welcome_of_many_long_lines_stays_small_and_whole(server: Server) -> None:
+    await server.agent("odile")
+    caller = server.parts.hub.agents()[0].caller
+    assert isinstance(caller, AgentCaller)
+    lines = [
+        Entry(f"{number:022}", "air", number, "waiting", 1, 0.0, 0.0, name="é" * 80, snippet="🙂" * 120)
+        for number in range(1000)
+    ]
+    welcome = await reading.agent_welcome(server.parts, caller, lines)
+    assert len(encode(lines)) > 700 << 10  # type: ignore[arg-type]  # a list is encoded as well
+    assert len(encode(welcome)) < 512 << 10
+    assert [one.id for one in welcome.inbox] == [one.id for one in lines]
+    assert welcome.inbox[:100] == lines[:100]
+    assert welcome.inbox[-1].snippet == ""
 
 
 async def test_hidden_events_alone_are_no_backlog(server: Server) -> None:

@@ -67,10 +67,13 @@ class Peer:
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
     def push(self, data: bytes, *, lasting: bool = True) -> None:
-        """Queues a frame. A full outbox drops what is ephemeral and ends the socket otherwise."""
+        """Queues a frame. A full outbox drops what is ephemeral and ends the socket otherwise.
+
+        An empty outbox takes any frame: a peer that has taken everything is not slow.
+        """
         if self.ending is not None:
             return
-        if len(self._frames) >= self.most_frames or self._bytes + len(data) > self.most_bytes:
+        if self._frames and (len(self._frames) >= self.most_frames or self._bytes + len(data) > self.most_bytes):
             if lasting:
                 self.end(SLOW)
             return

@@ -6,6 +6,9 @@ Subscribes first, then reads the database from the last number, then drops doubl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
 
 from aparte import topics
 from aparte.actions import door, gate
@@ -44,6 +47,7 @@ from aparte.store import Connection, Directory, Stored, Tx, checks, conversation
 from aparte.store.conversations import Conversation
 from aparte.views import face, staff_event, visitor_event, without_reference
 
+SNIPPET_BYTES: Final = 256 << 10  # of an agent's welcome; lines beyond them come without what was said last
 _REFERENCES_IN = 40  # of the customer's last messages are looked through for booking references
 
 
@@ -159,7 +163,17 @@ async def visitor_welcome(parts: Parts, site: Site, caller: VisitorCaller | None
     return VisitorWelcome(VERSION, parts.store.epoch, parts.store.now(), site_face(parts, site), privacy, view)
 
 
+def _shortened(lines: Iterable[Entry]) -> list[Entry]:
+    """The lines, without snippets from where they would make a frame that a slow connection is cut for."""
+    shown, size = [], 0
+    for line in lines:
+        size += len(encode(line))
+        shown.append(line if size <= SNIPPET_BYTES else msgspec.structs.replace(line, snippet="", snippet_from=""))
+    return shown
+
+
 async def agent_welcome(parts: Parts, caller: AgentCaller, inbox: list[Entry]) -> AgentWelcome:
+    """The first answer to an agent: the inbox as it stands."""
     agent = caller.agent
     return AgentWelcome(
         VERSION,
@@ -168,7 +182,7 @@ async def agent_welcome(parts: Parts, caller: AgentCaller, inbox: list[Entry]) -
         Colleague(agent.id, agent.name, agent.role.value, True),
         [site_face(parts, one) for one in parts.store.directory.sites.values()],
         colleagues(parts),
-        inbox,
+        _shortened(inbox),
     )
 
 
