@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from aparte.actions import inbox
+from aparte.actions.parts import Parts
+from aparte.errors import StoreDown
+from aparte.frames import Entry
+from aparte.model import AgentCaller
 from clients import AgentDesk
 from harness import BOOKING, Server, Start
 
@@ -82,3 +89,38 @@ async def test_a_touched_row_spoils_its_own_line_alone(start: Start) -> None:
         reset = await claire.watch(first["id"])  # and it can still be opened
         assert reset["view"]["entry"].get("name", "") == ""
         await claire.event("unreadable")
+
+
+async def test_it_loses_no_line_to_a_store_that_is_down_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    claire, visitor = await server.agent(), await server.visitor()
+    read, down = server.store.read, [True]
+
+    async def sick(query: Any) -> Any:
+        if down and "refresh" in query.__qualname__:
+            down.clear()
+            raise StoreDown
+        return await read(query)
+
+    monkeypatch.setattr(server.store, "read", sick)
+    thread = await visitor.open("Hello")
+    assert (await line(claire, thread))["snippet"] == "Hello"
+    assert not down
+
+
+async def test_no_line_comes_before_the_welcome(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = await server.visitor()
+    thread = await visitor.open("Hello")
+    lines = inbox.lines
+
+    async def slow(parts: Parts, caller: AgentCaller) -> list[Entry]:
+        found = await lines(parts, caller)
+        await visitor.say(thread, "Is anybody there?")
+        await inbox.refresh(parts)
+        return found
+
+    monkeypatch.setattr(inbox, "lines", slow)
+    claire = await server.agent()
+    assert '"t":"welcome"' in claire.raw[0]
+    assert claire.welcome["inbox"][0]["snippet"] == "Hello"
+    assert (await line(claire, thread))["snippet"] == "Is anybody there?"
+    assert server.parts.greeted == {}

@@ -68,7 +68,7 @@ async def lines(parts: Parts, caller: AgentCaller) -> list[Entry]:
 
 
 async def refresh(parts: Parts) -> None:
-    """Tells every agent of the lines that changed since the last call."""
+    """Tells every agent of the lines that changed since the last call. Raises StoreDown; nothing is lost by it."""
     peers = parts.hub.agents()
     changed, parts.hub.changed = parts.hub.changed, set()
     if not peers or not changed:
@@ -78,7 +78,15 @@ async def refresh(parts: Parts) -> None:
         found = conversations.load(connection, changed)
         return [(row, entry_of(parts, connection, row)) for row in found.values()]
 
-    found = await parts.store.read(query)
+    try:
+        found = await parts.store.read(query)
+    except BaseException:
+        parts.hub.changed |= changed  # told with the next call
+        raise
+    # Who still waits for the welcome gets these lines after it.
+    peers = [peer for peer in peers if peer not in parts.greeted]
+    for late in parts.greeted.values():
+        late |= changed
     for thread in changed.difference(row.id for row, _ in found):  # forgotten
         for peer in peers:
             if thread in peer.shown:

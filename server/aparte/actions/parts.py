@@ -13,7 +13,7 @@ from typing import Final
 from aparte.config import Settings
 from aparte.delivery import Mailer
 from aparte.frames import Option
-from aparte.hub import Hub
+from aparte.hub import Hub, Peer
 from aparte.identity.life import Life
 from aparte.limits import Window
 from aparte.model import Level
@@ -74,4 +74,6 @@ class Parts:
     accounts: Window  # sign-ins per account, wherever from
     # By conversation and speaker: the agent's id, or "" for the visitor.
     marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
+    # Agents' sockets between hello and welcome: the lines that changed meanwhile.
+    greeted: dict[Peer, set[str]] = field(default_factory=dict)
     options: Shown = field(default_factory=Shown)  # what an agent was shown, by conversation

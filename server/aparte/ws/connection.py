@@ -164,11 +164,15 @@ async def _agent_hello(socket: Socket, caller: AgentCaller, data: str) -> None:
     auth.require_ticket(socket.parts, caller, hello.ticket)
     parts, peer = socket.parts, socket.peer
     peer.caller = caller
+    parts.greeted[peer] = set()
     parts.hub.join(peer)
-    await auth.keep_alive(parts, caller)
-    lines = await inbox.lines(parts, caller)
-    peer.shown.update(line.id for line in lines)
-    peer.say(await reading.agent_welcome(parts, caller, lines))
+    try:
+        await auth.keep_alive(parts, caller)
+        lines = await inbox.lines(parts, caller)
+        peer.shown.update(line.id for line in lines)
+        peer.say(await reading.agent_welcome(parts, caller, lines))
+    finally:
+        parts.hub.changed |= parts.greeted.pop(peer)
     for thread, last_seq in hello.conversations.items():
         try:
             await reading.follow(parts, peer, thread, last_seq, hello.epoch)
