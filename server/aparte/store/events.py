@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from aparte.errors import Unreadable
 from aparte.frames import BODIES, EmptyBody, Part
 from aparte.store.conversations import Conversation
-from aparte.store.direct import Many
+from aparte.store.direct import Among, Direct
 from aparte.store.schema import event as table
 from aparte.vault import Vault
 
@@ -48,17 +48,32 @@ class Known:
     id: str
 
 
-_INSERT = Many(insert(table).values({column.name: bindparam(column.name) for column in table.columns}))
-_KNOWN = select(
-    table.c.cid_key,
-    table.c.conversation_id,
-    table.c.staff_seq,
-    table.c.visitor_seq,
-    table.c.kind,
-    table.c.at,
-    table.c.cid_mac,
-    table.c.id,
-).where(table.c.cid_key.in_(bindparam("keys", expanding=True)))
+_INSERT = Direct(insert(table).values({column.name: bindparam(column.name) for column in table.columns}))
+_KNOWN = Among(
+    lambda keys: select(
+        table.c.cid_key,
+        table.c.conversation_id,
+        table.c.staff_seq,
+        table.c.visitor_seq,
+        table.c.kind,
+        table.c.at,
+        table.c.cid_mac,
+        table.c.id,
+    ).where(table.c.cid_key.in_(keys))
+)
+_AT_NUMBER = Direct(
+    select(table).where(table.c.conversation_id == bindparam("thread"), table.c.staff_seq == bindparam("number"))
+)
+
+
+# Built once: making a statement anew costs more than running it.
+_OF_THREAD = select(table).where(table.c.conversation_id == bindparam("thread"))
+_AT = _OF_THREAD.where(table.c.staff_seq == bindparam("number"))
+_LAST = (
+    _OF_THREAD.where(table.c.sender_kind == bindparam("side"), table.c.kind.in_(("message", "held")))
+    .order_by(table.c.staff_seq.desc())
+    .limit(1)
+)
 
 
 def bound(row: Conversation, stored: Stored) -> tuple[str | int | None, ...]:
@@ -104,14 +119,14 @@ def to_row(vault: Vault, row: Conversation, stored: Stored, cid_key: bytes | Non
 
 
 def add(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    _INSERT.run(connection, rows)
+    _INSERT.run_for(connection, rows)
 
 
 def known(connection: Connection, keys: list[bytes]) -> dict[bytes, Known]:
     """Which of these cid keys are taken, and by what."""
     if not keys:
         return {}
-    return {row[0]: Known(*row[1:]) for row in connection.execute(_KNOWN, {"keys": keys})}
+    return {row[0]: Known(*tuple(row)[1:]) for row in _KNOWN.run(connection, keys)}
 
 
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
@@ -177,7 +192,14 @@ def page(
         first = max(1, last - limit + 1)
     if first > last:
         return []
-    query = select(table).where(table.c.conversation_id == row.id, number >= first, number <= last).order_by(number)
+    # An event's visitor number is below its staff number by the hidden events before it, so the primary key serves
+    # both streams: an index on the visitor's numbers would cost each message a page.
+    hidden = row.staff_seq - row.visitor_seq if for_visitor else 0
+    query = (
+        _OF_THREAD.where(table.c.staff_seq.between(first, last + hidden), number.between(first, last))
+        .order_by(table.c.staff_seq)
+        .params(thread=row.id)
+    )
     found = {
         (one.visitor_seq if for_visitor else one.staff_seq): _from_row(vault, row, one)
         for one in connection.execute(query)
@@ -187,20 +209,21 @@ def page(
 
 def at_number(connection: Connection, vault: Vault, row: Conversation, staff_seq: int) -> Stored | None:
     """One event of the staff stream."""
-    query = select(table).where(table.c.conversation_id == row.id, table.c.staff_seq == staff_seq)
-    found = connection.execute(query).first()
+    found = connection.execute(_AT, {"thread": row.id, "number": staff_seq}).first()
     return _from_row(vault, row, found) if found else None
 
 
 def last_message_of(connection: Connection, vault: Vault, row: Conversation, sender_kind: str) -> Stored | None:
     """The latest message that this side wrote, held ones included."""
+    found = connection.execute(_LAST, {"thread": row.id, "side": sender_kind}).first()
+    return _from_row(vault, row, found) if found else None
+
+
+def last_note(connection: Connection, vault: Vault, row: Conversation) -> Stored | None:
+    """The latest note that an agent wrote."""
     query = (
         select(table)
-        .where(
-            table.c.conversation_id == row.id,
-            table.c.sender_kind == sender_kind,
-            table.c.kind.in_(("message", "held")),
-        )
+        .where(table.c.conversation_id == row.id, table.c.sender_kind == "agent", table.c.kind == "note")
         .order_by(table.c.staff_seq.desc())
         .limit(1)
     )

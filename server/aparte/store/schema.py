@@ -107,7 +107,7 @@ conversation = Table(
     Column("staff_read", BigInteger, nullable=False),
     Column("check_id", String, nullable=True),
     Column("standing", LargeBinary, nullable=True),
-    Index("ix_conversation_inbox", "state", "agent_id", "updated_at"),
+    Index("ix_conversation_inbox", "state", "agent_id"),
     # Few of many: looked through every few seconds for proofs whose time is over.
     Index(
         "ix_conversation_proven",
@@ -131,7 +131,6 @@ event = Table(
     Column("cid_mac", LargeBinary, nullable=True),
     Column("at", Float, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
-    Index("ux_event_visitor_seq", "conversation_id", "visitor_seq", unique=True),
     sqlite_with_rowid=False,
 )
 

@@ -74,7 +74,7 @@ def upgrade() -> None:
         sa.Column("standing", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_conversation_inbox", "conversation", ["state", "agent_id", "updated_at"], unique=False)
+    op.create_index("ix_conversation_inbox", "conversation", ["state", "agent_id"], unique=False)
     op.create_index(
         "ix_conversation_proven",
         "conversation",
@@ -106,7 +106,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("cid_key"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ux_event_visitor_seq", "event", ["conversation_id", "visitor_seq"], unique=True)
     op.create_table(
         "held",
         sa.Column("id", sa.String(), nullable=False),
