@@ -42,6 +42,26 @@ async def test_a_note_leaves_no_trace_with_the_visitor(server: Server) -> None:
     await hears_nothing(visitor, "tired")
 
 
+async def test_a_card_number_split_over_two_notes_is_not_kept_whole(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    first, second = CARD[:10], CARD[10:]
+    await claire.do("note", conversation=thread, text=f"She reads out {first}")
+    await claire.event("note", text=f"She reads out {first}")
+    await visitor.say(thread, "and something else")  # between them
+    await claire.do("note", conversation=thread, text=f"{second} it goes on")
+    kept = (await claire.event("note"))["body"]["text"]
+    assert "it goes on" in kept
+    assert second[:6] not in kept
+
+
+async def test_two_notes_in_one_commit_are_read_together(server: Server) -> None:
+    _, claire, thread = await server.meeting()
+    await claire.send("note", conversation=thread, cid=new_cid(), text=CARD[:10])
+    await claire.do("note", conversation=thread, text=CARD[10:])
+    await claire.event("note", text=CARD[:10])
+    assert CARD[10:16] not in (await claire.event("note"))["body"]["text"]
+
+
 async def test_the_sender_sees_the_own_message_as_everybody_does(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     cid = new_cid()

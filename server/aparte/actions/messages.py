@@ -157,7 +157,8 @@ async def note(parts: Parts, caller: AgentCaller, conversation: str, cid: str, t
         repeat = _repeat(tx, row, caller, key, mac)
         if repeat is not None:
             return repeat
-        body = NoteBody(guard.clean(text).text)
+        previous = tx.previous_note(row) if guard.needs_previous(text) else ""
+        body = NoteBody(guard.clean(text, previous).text)
         stored = tx.append(row, "note", body, sender=who, visible=False, cid=cid, key=key, mac=mac)
         return Written(row.id, stored.staff_seq, stored.at)
 

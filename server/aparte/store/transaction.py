@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from aparte.errors import CidConflict, NotFound
-from aparte.frames import MessageBody, Part
+from aparte.frames import MessageBody, NoteBody, Part
 from aparte.store import conversations, events
 from aparte.store.conversations import Conversation
 from aparte.store.events import Known, Stored
@@ -143,6 +143,14 @@ class Tx:
         return (
             last.body.text if last and isinstance(last.body, MessageBody) else getattr(last and last.body, "text", "")
         )
+
+    def previous_note(self, row: Conversation) -> str:
+        """The text of the last note in the conversation, as stored; "" when there is none."""
+        for stored in reversed(self.published):
+            if stored.conversation == row.id and isinstance(stored.body, NoteBody):
+                return stored.body.text
+        last = events.last_note(self.connection, self.vault, row)
+        return last.body.text if last and isinstance(last.body, NoteBody) else ""
 
     # ── audit ────────────────────────────────────────────────────────────────────────────────────────────
 
