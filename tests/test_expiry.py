@@ -12,7 +12,7 @@ import pytest
 
 from aparte.actions import expiry
 from aparte.actions.parts import MOST_SHOWN, Shown
-from aparte.errors import NotFound, StoreDown
+from aparte.errors import NotFound
 from aparte.store import Store, keeping
 from harness import Server, Start
 from threads import append, make_thread, row_of
@@ -90,12 +90,37 @@ async def test_no_key_outlives_its_rows_because_the_ring_was_busy_once(start: St
         server.skip(2 * DAY)
         with contextlib.closing(sqlite3.connect(server.settings.keyring)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreDown):
-                await expiry.retention(server.parts)
-            assert server.rows("SELECT * FROM conversation") == []
+            assert await expiry.retention(server.parts) == 1
+            assert server.rows("SELECT count(*) FROM erasure") == [(1,)]
             other.rollback()
             people = "SELECT count(*) FROM key WHERE kind IN ('person', 'conversation')"
             assert other.execute(people).fetchone() == (2,)
             await expiry.retention(server.parts)
             assert other.execute(people).fetchone() == (0,)
         assert server.rows("SELECT * FROM erasure") == []
+
+
+async def test_a_touched_row_keeps_no_other_from_its_end(start: Start) -> None:
+    async with start() as server:
+        threads = []
+        for _ in range(3):
+            visitor = await server.visitor()
+            threads.append(await visitor.open("Hello"))
+            await server.prove(visitor, threads[-1])
+        first, second, third = threads
+        server.change("UPDATE conversation SET lang = CAST(x'ff' AS TEXT) WHERE id = ?", first)
+        server.change("UPDATE conversation SET staff_seq = 'x', visitor_seq = 'x' WHERE id = ?", second)
+        server.skip(3 * 3600)
+        await expiry.proofs_overdue(server.parts)
+        assert server.rows("SELECT id FROM conversation WHERE standing IS NULL") == [(third,)]
+
+
+async def test_a_touched_row_keeps_no_line_from_the_agents(server: Server) -> None:
+    claire = await server.agent()
+    touched, whole = await server.visitor(), await server.visitor()
+    first = await touched.open("Hello")
+    server.change("UPDATE conversation SET lang = CAST(x'ff' AS TEXT) WHERE id = ?", first)
+    server.parts.hub.changed.add(first)
+    second = await whole.open("Hello too")
+    while (await claire.expect("inbox"))["entry"]["id"] != second:
+        continue

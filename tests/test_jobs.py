@@ -8,8 +8,10 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import structlog.testing
 
 from aparte.actions import expiry, people
+from aparte.jobs import Jobs
 from clients import AgentDesk
 from harness import PASSWORD, Server, Start, email_of
 
@@ -111,3 +113,20 @@ async def test_what_was_closed_long_ago_is_forgotten(start: Start) -> None:
         assert "conversation" not in again.welcome
         assert "conversation.forget" in server.audited(thread)
         assert await expiry.retention(server.parts) == 0
+
+
+async def test_a_fault_ends_no_work_for_good(server: Server) -> None:
+    rounds: list[int] = []
+
+    async def work() -> None:
+        rounds.append(1)
+        if len(rounds) < 3:
+            raise ValueError("a fault of ours")
+
+    with structlog.testing.capture_logs() as logged:
+        task = asyncio.create_task(Jobs(server.parts)._every(0.01, work))
+        while len(rounds) < 4:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+        task.cancel()
+    assert [entry["event"] for entry in logged].count("jobs.fault") == 2

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import structlog.testing
 
 import aparte.outbox
 from aparte.errors import AparteError, MailDown, MailRefused, StoreDown, Unavailable
@@ -230,3 +231,35 @@ async def test_it_finds_after_a_restart_what_was_left(store: Store) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert after.taken == ["left behind"]
+
+
+async def test_a_fault_while_looking_ends_no_sending_for_good(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, faults = post.store.read, [ValueError("a fault of ours")] * 2
+
+    async def sick(query: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await read(query)
+
+    await asyncio.sleep(0.02)
+    monkeypatch.setattr(post.store, "read", sick)
+    await post.add("one")
+    await post.until(("done", 0))
+    assert post.taken == ["one"]
+
+
+async def test_a_fault_while_noting_is_told_with_its_row(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [ValueError("a fault of ours")]
+    end = outbox.end
+
+    def sick(*arguments: Any) -> None:
+        if faults:
+            raise faults.pop()
+        end(*arguments)
+
+    monkeypatch.setattr(outbox, "end", sick)
+    with structlog.testing.capture_logs() as logged:
+        await post.add("one")
+        await post.until(("done", 0))
+    assert [entry["event"] for entry in logged] == ["outbox.fault"]
+    assert logged[0]["row"]

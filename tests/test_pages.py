@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import re
@@ -290,3 +291,9 @@ def test_every_route_says_who_may_use_it() -> None:
     made.add_route("/undeclared", lambda _request: None)
     with pytest.raises(RuntimeError, match="/undeclared"):
         app.check_routes(made)
+
+
+async def test_it_is_not_ready_once_background_work_has_ended(server: Server) -> None:
+    server.app.state.tasks[1].cancel()
+    await asyncio.wait(server.app.state.tasks[1:])
+    assert (await server.http.get("/readyz")).status_code == 503

@@ -121,8 +121,9 @@ async def _fault(_request: Request, _error: Exception) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _joined(settings: Settings) -> AsyncIterator[Parts]:
-    """Opens vault and store, starts the background work, ends it all in the opposite order."""
+async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio.Task[None]]]]:
+    """Opens vault and store, starts the background work, ends it all in the opposite order. Gives the work's tasks
+    too: none of them ends by itself."""
     async with contextlib.AsyncExitStack() as stack:
         vault = Vault.open(keyring=settings.keyring, root_key=settings.root_key)
         stack.callback(vault.close)
@@ -164,7 +165,7 @@ async def _joined(settings: Settings) -> AsyncIterator[Parts]:
         for task in tasks:
             task.add_done_callback(_died)
         try:
-            yield parts
+            yield parts, tasks
         finally:
             for task in tasks:
                 task.cancel()
@@ -182,8 +183,8 @@ def create_app(settings: Settings) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
-            async with _joined(settings) as parts:
-                app.state.parts = parts
+            async with _joined(settings) as (parts, tasks):
+                app.state.parts, app.state.tasks = parts, tasks
                 yield
         except AparteError as error:
             app.state.failure = error  # the server's library tells only that the start failed

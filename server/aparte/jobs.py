@@ -54,6 +54,8 @@ class Jobs:
             except AparteError as error:
                 # The next round tries again; a store that is down is told to people by what they do.
                 log.warning("jobs.round", code=error.code)
+            except Exception as error:  # a fault of ours must not end the work for good; the log has it
+                log.exception("jobs.fault", error=type(error).__name__)
 
     async def _sessions(self) -> None:
         """Ends the sockets of agents whose session ended: signed out, disabled, new password, too old."""

@@ -73,6 +73,9 @@ class OutboxWorker:
         except AparteError as error:
             log.warning("outbox.unreadable", code=error.code)
             return FIRST_RETRY
+        except Exception as error:  # a fault of ours must not end the sending for good; the log has it
+            log.exception("outbox.fault", error=type(error).__name__)
+            return FIRST_RETRY
         for row in rows:
             # What ended while we looked was still waiting when the database was read: not to be done twice.
             if row.id not in self._busy and row.id not in self._ended and len(self._busy) < AT_ONCE:
@@ -93,6 +96,9 @@ class OutboxWorker:
         except AparteError as error:
             # The store itself could not be written: the row is still there and due.
             log.warning("outbox.store", code=error.code, row=row.id)
+            await asyncio.sleep(FIRST_RETRY)
+        except Exception as error:  # told here, where the row is known; the next look tries again
+            log.exception("outbox.fault", kind=row.kind, row=row.id, error=type(error).__name__)
             await asyncio.sleep(FIRST_RETRY)
 
     async def _try(self, row: Row) -> None:

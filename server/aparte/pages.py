@@ -198,10 +198,12 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The process takes work: the store answers, and no end has been asked for."""
+    """The process takes work: the store answers, the background work runs, and no end has been asked for."""
     parts = _parts(request)[0]
     if request.app.state.draining:
         return Response("draining\n", status_code=503, media_type="text/plain")
+    if any(task.done() for task in request.app.state.tasks):
+        return Response("background work has ended\n", status_code=503, media_type="text/plain")
     try:
         await parts.store.write(lambda _tx: None)
     except AparteError as error:

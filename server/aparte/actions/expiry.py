@@ -5,42 +5,69 @@ Knows what is overdue. Must not know how often it is looked for.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+import structlog
 
 from aparte.actions import gate
 from aparte.actions.parts import SYSTEM, Parts
+from aparte.errors import AparteError
 from aparte.identity.life import DAY
 from aparte.model import Level
 from aparte.store import Tx, checks, keeping, people
+from aparte.store.conversations import Conversation
 
 AT_ONCE: Final = 200
+log = structlog.get_logger("aparte.expiry")
+T = TypeVar("T")
+
+
+async def _each(items: Iterable[T], work: Callable[[T], Awaitable[bool]]) -> int:
+    """Does the work for each, and for the others too when it fails for one. Returns: for how many it said True."""
+    done = 0
+    for item in items:
+        try:
+            done += await work(item)
+        except AparteError as error:
+            log.warning("expiry.item", code=error.code)
+        except Exception as error:  # a touched row or a fault of ours: the others must not wait for it
+            log.exception("expiry.fault", error=type(error).__name__)
+    return done
 
 
 async def checks_overdue(parts: Parts) -> None:
     """Started checks whose time is over end as expired."""
     now = parts.store.now()
-    for thread, check_id in await parts.store.read(lambda c: checks.overdue(c, now, AT_ONCE)):
 
-        def apply(tx: Tx, thread: str = thread, check_id: str = check_id) -> None:
+    async def end(due: tuple[str, str]) -> bool:
+        thread, check_id = due
+
+        def apply(tx: Tx) -> bool:
             row = tx.conversation(thread)
             check = checks.find(tx.connection, tx.vault, row, check_id)
-            if check is not None and check.state == "started" and check.expires_at <= tx.now:
-                tx.audit(SYSTEM, "check.expire", row.id, check_id)
-                parts.life.end(tx, row, check, "expired")
+            if check is None or check.state != "started" or check.expires_at > tx.now:
+                return False
+            tx.audit(SYSTEM, "check.expire", row.id, check_id)
+            parts.life.end(tx, row, check, "expired")
+            return True
 
-        await parts.store.write(apply)
+        return await parts.store.write(apply)
+
+    await _each(await parts.store.read(lambda c: checks.overdue(c, now, AT_ONCE)), end)
 
 
 async def proofs_overdue(parts: Parts) -> None:
     """Proofs that count no longer are taken back, and everybody who watches is told."""
     now, vault = parts.store.now(), parts.store.vault
-    for row in await parts.store.read(keeping.with_proof):
-        if gate.level_of(vault, row, parts.policy, now) < Level.V2:
 
-            def lower(tx: Tx, thread: str = row.id) -> None:
-                gate.lower_stale(parts, tx, tx.conversation(thread))
+    async def lower(row: Conversation) -> bool:
+        if gate.level_of(vault, row, parts.policy, now) >= Level.V2:
+            return False
+        await parts.store.write(lambda tx: gate.lower_stale(parts, tx, tx.conversation(row.id)))
+        return True
 
-            await parts.store.write(lower)
+    await _each(await parts.store.read(keeping.with_proof), lower)
 
 
 async def retention(parts: Parts) -> int:
@@ -52,10 +79,9 @@ async def retention(parts: Parts) -> int:
     Returns how many conversations went.
     """
     before = parts.store.now() - parts.settings.retention_days * DAY
-    vault, forgotten = parts.store.vault, 0
-    for thread in await parts.store.read(lambda c: keeping.untouched_since(c, before, AT_ONCE)):
 
-        def forget(tx: Tx, thread: str = thread) -> bool:
+    async def forget(thread: str) -> bool:
+        def apply(tx: Tx) -> bool:
             # Read again: the customer may have written since it was looked for.
             row = tx.conversation(thread)
             if row.updated_at >= before:
@@ -64,16 +90,18 @@ async def retention(parts: Parts) -> int:
             keeping.forget(tx, row)
             return True
 
-        if await parts.store.write(forget):
+        is_gone = await parts.store.write(apply)
+        if is_gone:
             parts.hub.changed.add(thread)
-            forgotten += 1
-    for key in await parts.store.read(lambda c: keeping.owed(c, AT_ONCE)):
-        await parts.store.off_loop(vault.forget, key)
+        return is_gone
 
-        def settle(tx: Tx, key: int = key) -> None:
-            keeping.settle(tx, key)
+    async def destroy(key: int) -> bool:
+        await parts.store.off_loop(parts.store.vault.forget, key)
+        await parts.store.write(lambda tx: keeping.settle(tx, key))
+        return True
 
-        await parts.store.write(settle)
+    forgotten = await _each(await parts.store.read(lambda c: keeping.untouched_since(c, before, AT_ONCE)), forget)
+    await _each(await parts.store.read(lambda c: keeping.owed(c, AT_ONCE)), destroy)
 
     def drop(tx: Tx) -> None:
         checks.drop_counts(tx, tx.now - 2 * DAY)

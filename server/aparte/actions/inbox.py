@@ -10,7 +10,7 @@ from aparte.actions.parts import Parts
 from aparte.errors import Unreadable
 from aparte.frames import Entry, InboxEntry, InboxGone, MessageBody, encode
 from aparte.model import Agent, AgentCaller, State
-from aparte.store import Connection, conversations, events
+from aparte.store import Connection, conversations, events, keeping
 from aparte.store.conversations import About, Conversation
 from aparte.vault import Vault
 
@@ -75,8 +75,7 @@ async def refresh(parts: Parts) -> None:
         return
 
     def query(connection: Connection) -> list[tuple[Conversation, Entry]]:
-        found = conversations.load(connection, changed)
-        return [(row, entry_of(parts, connection, row)) for row in found.values()]
+        return [(row, entry_of(parts, connection, row)) for row in keeping.readable(connection, changed)]
 
     try:
         found = await parts.store.read(query)

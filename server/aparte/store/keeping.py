@@ -5,18 +5,44 @@ Knows tables. Must not decide how long anything is kept.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import structlog
 from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import DatabaseError
 
 from aparte.store import conversations
 from aparte.store.conversations import Conversation
 from aparte.store.schema import conversation, erasure, event, held, identity_check, outbox, visitor, visitor_session
 from aparte.store.transaction import Tx
 
+log = structlog.get_logger("aparte.store")
+
 
 def with_proof(connection: Connection) -> list[Conversation]:
     """The conversations in which something is proven."""
-    found = connection.execute(select(conversation).where(conversation.c.standing.is_not(None)))
-    return [conversations.from_row(row) for row in found]
+    found = connection.execute(select(conversation.c.id).where(conversation.c.standing.is_not(None)))
+    return readable(connection, list(found.scalars()))
+
+
+def readable(connection: Connection, ids: Collection[str]) -> list[Conversation]:
+    """The conversations of these ids, without those that the database itself cannot read: a touched row must not
+    keep the others from being read. Raises DatabaseError when none can be."""
+    try:
+        return list(conversations.load(connection, ids).values())
+    except DatabaseError:
+        found = [row for one in ids if (row := _alone(connection, one)) is not None]
+        if not found:
+            raise
+        return found
+
+
+def _alone(connection: Connection, conversation_id: str) -> Conversation | None:
+    try:
+        return conversations.find(connection, conversation_id)
+    except DatabaseError as error:
+        log.warning("store.row_unreadable", conversation=conversation_id, error=type(error).__name__)
+        return None
 
 
 def untouched_since(connection: Connection, before: float, limit: int) -> list[str]:
