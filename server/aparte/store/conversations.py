@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.sql import Select
 
-from aparte.store.direct import Many
+from aparte.store.direct import Among, Direct
 from aparte.store.schema import conversation as table
 from aparte.vault import Vault
 
@@ -80,8 +80,8 @@ class Conversation:
 
 _COLUMNS: Final = tuple(column.name for column in table.columns)
 _CHANGING: Final = _COLUMNS[_COLUMNS.index("state") :]
-_BY_ID = select(table).where(table.c.id.in_(bindparam("ids", expanding=True))).with_for_update()
-_SAVE = Many(
+_BY_ID = Among(lambda ids: select(table).where(table.c.id.in_(ids)).with_for_update())
+_SAVE = Direct(
     update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in _CHANGING}),
     attrgetter,
 )
@@ -89,6 +89,7 @@ _SAVE = Many(
 
 def from_row(row: Row[Any]) -> Conversation:
     found = Conversation(*tuple(row))
+    found.is_frozen = bool(found.is_frozen)  # SQLite has no truth values
     standing: object = found.standing
     if not isinstance(standing, bytes | None):
         found.standing = b""  # SQLite keeps any type in any column: tampered with, so it proves nothing
@@ -100,7 +101,7 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
     wanted = list(ids)
     if not wanted:
         return {}
-    return {row.id: from_row(row) for row in connection.execute(_BY_ID, {"ids": wanted})}
+    return {row.id: from_row(row) for row in _BY_ID.run(connection, wanted)}
 
 
 def find(connection: Connection, conversation: str) -> Conversation | None:
@@ -109,7 +110,7 @@ def find(connection: Connection, conversation: str) -> Conversation | None:
 
 
 def save(connection: Connection, changed: Iterable[Conversation]) -> None:
-    _SAVE.run(connection, changed)
+    _SAVE.run_for(connection, changed)
 
 
 def add(connection: Connection, row: Conversation) -> None:
