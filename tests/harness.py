@@ -69,7 +69,7 @@ UNKNOWN_BOOKING: Final = "AA1BB2"
 DUPONT: Final = "m.dupont@example.org"
 JANSEN: Final = "a.jansen@example.org"
 EXPECTED: Final = {"event": "a fault was planted"}
-FAULTS: Final = frozenset({"hub.fault", "ws.fault", "outbox.fault", "app.task_died"})
+FAULTS: Final = frozenset({"hub.fault", "jobs.fault", "ws.fault", "outbox.fault", "app.task_died"})
 
 
 def email_of(name: str) -> str:

@@ -147,3 +147,15 @@ async def test_it_passes_over_what_was_forgotten(server: Server) -> None:
     await marks.store(server.parts)
     assert server.parts.marks == {}
     assert server.rows("SELECT visitor_read FROM conversation") == [(1,)]
+
+
+async def test_what_was_read_just_before_the_end_is_kept(start: Start) -> None:
+    async with start() as server:
+        visitor, _, thread = await server.meeting()
+        server.app.state.tasks[1].cancel()  # the jobs: nothing else stores it
+        await visitor.send("mark", conversation=thread, read=2)
+        await visitor.settle()
+        assert stored(server)["visitor_read"] == 0
+        folder = server.folder
+    async with start(again=folder) as server:
+        assert stored(server)["visitor_read"] == 2

@@ -29,7 +29,7 @@ from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 
 from aparte import api, assets, frames, pages, ws
-from aparte.actions import acts, checks, reading
+from aparte.actions import acts, checks, marks, reading
 from aparte.actions.parts import Parts, policy_of
 from aparte.config import Settings
 from aparte.delivery import Mailer
@@ -170,6 +170,15 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await _last_marks(parts)
+
+
+async def _last_marks(parts: Parts) -> None:
+    """What was read just before the end is kept."""
+    try:
+        await marks.store(parts)
+    except AparteError as error:
+        log.warning("app.marks_lost", code=error.code)
 
 
 def _died(task: asyncio.Task[None]) -> None:
