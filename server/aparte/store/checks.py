@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from aparte.store.conversations import Conversation
+from aparte.store.direct import Direct
 from aparte.store.schema import held, identity_check, tally
 from aparte.store.transaction import Tx
 from aparte.vault import Vault
@@ -81,14 +82,16 @@ def save(tx: Tx, row: Conversation, check: Check) -> None:
     )
 
 
-_FIND = select(identity_check).where(
-    identity_check.c.id == bindparam("check"), identity_check.c.conversation_id == bindparam("conversation")
+_FIND = Direct(
+    select(identity_check).where(
+        identity_check.c.id == bindparam("check"), identity_check.c.conversation_id == bindparam("thread")
+    )
 )
 
 
 def find(connection: Connection, vault: Vault, row: Conversation, check: str | None) -> Check | None:
     """The check of this conversation. Raises Unreadable."""
-    found = connection.execute(_FIND, {"check": check, "conversation": row.id}).first() if check else None
+    found = _FIND.run(connection, {"check": check, "thread": row.id}).first() if check else None
     if found is None:
         return None
     one = Check(
