@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clients import Visitor
+from clients import Visitor, new_cid
 from harness import BOOKING, DUPONT, Server
 
 
@@ -66,3 +66,17 @@ async def test_nothing_is_proven_in_a_conversation_that_has_ended(server: Server
     await claire.event("dropped", held=held["held"])
     assert await visitor.refused("code", conversation=thread, check=check, code=code) == "bad_state"
     assert await visitor.refused("start_check", conversation=thread, reference=BOOKING) == "bad_state"
+
+
+async def test_a_repeated_code_counts_once_and_is_answered_alike(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await claire.do("ask_check", conversation=thread, reference=BOOKING)
+    check = (await visitor.check("started"))["id"]
+    code = await server.code(DUPONT)
+    wrong, right = new_cid(), new_cid()
+    for _ in range(4):
+        assert await visitor.refused("code", cid=wrong, conversation=thread, check=check, code="0") == "code_refused"
+    assert server.rows("SELECT tries FROM identity_check") == [(1,)]
+    for _ in range(2):
+        await visitor.do("code", cid=right, conversation=thread, check=check, code=code)
+    assert server.audited(thread).count("check.success") == 1

@@ -4,21 +4,29 @@
 AparteError
 ├── BadInput            the sender must change what was sent
 │   ├── BadFrame        not a frame of the protocol
+│   ├── TooLong         more than a message may hold
 │   ├── CidConflict     the same client id with another body
+│   ├── BadState        not in the conversation's present state
 │   └── BadSetting      a setting is wrong; names it and the fix
 ├── Denied              the sender may not do this
 │   ├── NotFound        absent and forbidden look the same
 │   ├── NotSignedIn     no session, or it has ended
 │   ├── BadSignature    a signed request or answer is not the company's, or is a copy
-│   └── Refused         the gate's answer, with its own code
+│   ├── BadOrigin       another page than those of the site
+│   ├── Frozen          after an alarm
+│   ├── NeedsCheck      below the level that the gate asks for
+│   ├── OtherRecord     proven for another record
+│   └── CodeRefused     one answer for every code that does not count
 ├── TooMany             a limit; `retry_after` says when to go on
+│   └── ChecksPaused    wrong codes everywhere: the breaker is open
 ├── MailRefused         a letter that no further try will deliver
-└── Unavailable         we cannot do it now; nothing was lost
-    ├── StoreDown       disk full, locked or unreadable database
-    ├── RecordsDown     the company's system did not answer
-    ├── MailDown        the mail server did not take a letter this time
-    │   └── MailDeferred  of one letter or address alone
-    └── Unreadable      a stored value cannot be authenticated
+├── Unavailable         we cannot do it now; nothing was lost
+│   ├── StoreDown       disk full, locked or unreadable database
+│   ├── RecordsDown     the company's system did not answer
+│   └── MailDown        the mail server did not take a letter this time
+│       └── MailDeferred  of one letter or address alone
+├── Unreadable          a stored value cannot be authenticated
+└── WrongKey            the root key is not this installation's
 ```
 
 `code` is stable and documented in docs/PROTOCOL.md; `status` is the HTTP status; `close` the WebSocket

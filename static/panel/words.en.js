@@ -139,7 +139,6 @@ export const words = {
     code: 'Nobody is proven any more',
     expired: 'The proof has ended',
     not_me: 'The proof is void: “this is not me” was pressed',
-    changed_session: 'The proof is void: the customer’s browser has changed',
   },
   lineFrozen: 'Conversation frozen',
   lineUnfrozen: 'Conversation released',

@@ -128,7 +128,6 @@ export const words = {
     code: 'Plus personne n’est prouvé',
     expired: 'La preuve a pris fin',
     not_me: 'La preuve est annulée : « ce n’est pas moi »',
-    changed_session: 'La preuve est annulée : le client a changé de navigateur',
   },
   lineFrozen: 'Conversation gelée',
   lineUnfrozen: 'Conversation débloquée',

@@ -84,9 +84,9 @@ export interface NoteBody { text: string }
 export interface HeldBody { held: string; text: string; code: string; topic: string }
 export interface DroppedBody { held: string }
 export interface AssignedBody { agent: Face; agent_id?: string; by?: string }
-export interface ClosedBody { by: 'visitor' | 'agent' | 'system' }
+export interface ClosedBody { by: 'visitor' | 'agent' }
 export interface CheckBody { check: CheckCard }
-export interface StandingBody { standing: Standing; why: 'code' | 'expired' | 'not_me' | 'changed_session' }
+export interface StandingBody { standing: Standing; why: 'code' | 'expired' | 'not_me' }
 export interface AlarmBody { code: string }
 export interface ActBody {
   act: 'change';

@@ -164,11 +164,11 @@ function lineOf(event, words) {
     case 'assigned':
       return words.joined(event.body.agent.name, event.body.agent.role);
     case 'closed':
-      return { visitor: words.closedByYou, agent: words.closedByThem, system: words.closedByTime }[event.body.by];
+      return { visitor: words.closedByYou, agent: words.closedByThem }[event.body.by];
     case 'reopened':
       return words.reopened;
     case 'standing':
-      return { code: words.verifiedNow, expired: words.expired, not_me: words.notMe, changed_session: words.otherSession }[event.body.why];
+      return { code: words.verifiedNow, expired: words.expired, not_me: words.notMe }[event.body.why];
     case 'frozen':
       return words.frozenLine;
     case 'unfrozen':

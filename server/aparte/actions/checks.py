@@ -17,7 +17,7 @@ from aparte.actions.messages import Written, kept, refuse_closed, release_held
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.address import mask
 from aparte.delivery import Letter, code_letter, letter_language
-from aparte.errors import AparteError, BadInput, BadState, NotFound, TooMany
+from aparte.errors import AparteError, BadInput, BadState, CodeRefused, NotFound, TooMany
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
 from aparte.identity.life import Asked, normal_reference
@@ -144,19 +144,25 @@ async def _written(parts: Parts, apply: Callable[[Tx], Written | TooMany]) -> Wr
 
 
 async def answer(
-    parts: Parts, caller: VisitorCaller, conversation: str, check_id: str, code: str
+    parts: Parts, caller: VisitorCaller, cid: str, conversation: str, check_id: str, code: str
 ) -> tuple[Written, str]:
     """One try at the code. On success the held messages are decided anew in the same transaction, and the second
-    value is the session's next token. Raises CodeRefused for everything else, with the try counted."""
+    value is the session's next token. Raises CodeRefused for everything else, with the try counted; a repeat gets
+    the first answer and counts nothing."""
 
     def apply(tx: Tx) -> tuple[Written, str] | AparteError:
         row = _open_for_visitor(tx, caller, conversation)
-        refused = parts.life.answer(tx, row, check_id, caller.session, code)
+        key = cid_key(row.id, caller.visitor, cid)
+        mac = tx.vault.conversation_mac(row.key_id, "code", check_id, code)
+        before = tx.repeat(key, mac)
+        refused: AparteError | None = CodeRefused() if before and before.kind != "standing" else None
+        if before is None:
+            refused = parts.life.answer(tx, row, check_id, caller.session, code, Asked(key, mac))
+            if refused is None:
+                release_held(parts, tx, row)
         if refused is not None:
             return refused
-        token = tokens.offer(tx, caller.session)
-        release_held(parts, tx, row)
-        return Written(row.id, row.visitor_seq, tx.now), token
+        return Written(row.id, row.visitor_seq, tx.now), tokens.offer(tx, caller.session)
 
     return kept(await parts.store.write(apply))
 

@@ -40,7 +40,7 @@ class AssignedBody(Part):
 
 
 class ClosedBody(Part):
-    by: Literal["visitor", "agent", "system"]
+    by: Literal["visitor", "agent"]
 
 
 class EmptyBody(Part):
@@ -53,7 +53,7 @@ class CheckBody(Part):
 
 class StandingBody(Part):
     standing: Standing
-    why: Literal["code", "expired", "not_me", "changed_session"]
+    why: Literal["code", "expired", "not_me"]
 
 
 class AlarmBody(Part):

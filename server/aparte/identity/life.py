@@ -85,11 +85,11 @@ class Life:
         body = CheckBody(self.card(tx, row, check, late=late))
         tx.append(row, "check", body, sender=SYSTEM, visible=True, key=asked.key, mac=asked.mac)
 
-    def end(self, tx: Tx, row: Conversation, check: Check, state: str) -> None:
+    def end(self, tx: Tx, row: Conversation, check: Check, state: str, asked: Asked = UNASKED) -> None:
         """Ends a check in `state`; its code is void."""
         check.state, check.code_mac = state, None
         checks.save(tx, row, check)
-        self.show(tx, row, check)
+        self.show(tx, row, check, asked=asked)
 
     # ── beginning ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -173,7 +173,9 @@ class Life:
 
     # ── answering ────────────────────────────────────────────────────────────────────────────────────────
 
-    def answer(self, tx: Tx, row: Conversation, check_id: str, session: str, code: str) -> AparteError | None:
+    def answer(
+        self, tx: Tx, row: Conversation, check_id: str, session: str, code: str, asked: Asked
+    ) -> AparteError | None:
         """One try. None: the conversation is at V2 now. The refusal is returned, not raised, so that the counted
         try and the audit line are committed with it; it is one and the same for a wrong code, another conversation
         or browser, an ended or an expired check; ChecksPaused while the breaker is open.
@@ -201,9 +203,9 @@ class Life:
         if self._too_many_tries(tx, row, check) or not is_right:
             if not is_right:
                 checks.note(tx, "wrong", b"")
-            self._wrong(tx, row, check)
+            self._wrong(tx, row, check, asked)
             return CodeRefused()
-        self._right(tx, row, check)
+        self._right(tx, row, check, asked)
         return None
 
     def _too_many_tries(self, tx: Tx, row: Conversation, check: Check) -> bool:
@@ -218,17 +220,17 @@ class Life:
         tx.audit(SYSTEM, "check.record_tries", row.id, check.id)
         return True
 
-    def _wrong(self, tx: Tx, row: Conversation, check: Check) -> None:
+    def _wrong(self, tx: Tx, row: Conversation, check: Check, asked: Asked) -> None:
         tx.audit(SYSTEM, "check.wrong", row.id, check.id)
         if check.tries >= self.settings.code_tries:
             tx.audit(SYSTEM, "check.lock", row.id, check.id)
             tx.append(row, "alarm", AlarmBody("tries_used"), sender=SYSTEM, visible=False)
-            self.end(tx, row, check, "failed")
+            self.end(tx, row, check, "failed", asked)
         else:
             checks.save(tx, row, check)
-            self.show(tx, row, check)
+            self.show(tx, row, check, asked=asked)
 
-    def _right(self, tx: Tx, row: Conversation, check: Check) -> None:
+    def _right(self, tx: Tx, row: Conversation, check: Check, asked: Asked) -> None:
         assert check.record is not None
         self.end(tx, row, check, "verified")
         proof = Proof(Level.V2, check.session, check.record.hex(), check.secret.reference, check.secret.contact, tx.now)
@@ -237,7 +239,8 @@ class Life:
         tx.audit(SYSTEM, "check.success", row.id, check.id)
         tx.audit(SYSTEM, "level.up", row.id, "V2")
         standing = self.standing(proof, row)
-        tx.append(row, "standing", StandingBody(standing, "code"), sender=SYSTEM, visible=True)
+        body = StandingBody(standing, "code")
+        tx.append(row, "standing", body, sender=SYSTEM, visible=True, key=asked.key, mac=asked.mac)
 
     def standing(self, proof: Proof, row: Conversation) -> Standing:
         """What screens show of a proof that counts."""

@@ -43,7 +43,9 @@ async def _start_check(socket: Socket, frame: frames.StartCheck) -> None:
 
 
 async def _code(socket: Socket, frame: frames.Code) -> None:
-    written, token = await checks.answer(socket.parts, socket.visitor, frame.conversation, frame.check, frame.code)
+    written, token = await checks.answer(
+        socket.parts, socket.visitor, frame.cid, frame.conversation, frame.check, frame.code
+    )
     socket.acknowledge(frame.cid, written)
     socket.peer.say(frames.NewToken(token))
 
