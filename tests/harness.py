@@ -97,7 +97,7 @@ def site(airline_port: int = 9) -> Site:
 
 def settings_in(folder: Path, **chosen: Any) -> Settings:
     """Settings with their three places in `folder`, and limits that a fast test does not meet by accident."""
-    given: dict[str, Any] = {"logins_per_minute": 600, **chosen}
+    given: dict[str, Any] = {"logins_per_minute": 600, "opens_per_minute": 1_000, **chosen}
     return Settings(
         data=folder / "data", keyring=folder / "ring" / "ring.db", root_key=folder / "root" / "key", **given
     )

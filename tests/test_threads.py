@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clients import new_cid, new_visitor_token
-from harness import Server
+from harness import Server, Start
 
 EVERYTHING = ("visitor", "visitor_session", "conversation", "event", "outbox", "identity_check", "tally")
 
@@ -325,3 +325,15 @@ async def test_ending_it_ends_a_check_that_is_under_way(server: Server) -> None:
     await visitor.check("ended")
     await visitor.say(thread, "One more thing")
     assert await visitor.refused("code", conversation=thread, check=check, code=code) == "code_refused"
+
+
+async def test_it_bounds_how_often_one_address_begins(start: Start) -> None:
+    async with start(opens_per_minute=2, messages_per_10s=100) as server:
+        for _ in range(2):
+            thread = await (await server.visitor()).open("Hello")
+        third = await server.visitor()
+        answer = await third.ask("open", text="Hello")
+        assert answer["code"] == "too_many"
+        assert 50 < answer["retry_after"] <= 60
+        assert server.rows("SELECT count(*) FROM conversation") == [(2,)]
+        assert thread

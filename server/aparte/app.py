@@ -146,6 +146,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             ring=lambda: worker.ring(),  # noqa: PLW0108 - the worker is made below, with these parts
             said=Window(settings.messages_per_10s, 10.0),
             replied=Window(settings.agent_messages_per_10s, 10.0),
+            opened=Window(settings.opens_per_minute, 60.0),
             logins=Window(settings.logins_per_minute, 60.0),
             accounts=Window(settings.logins_per_minute * ACCOUNT_LOGINS, 60.0),
         )

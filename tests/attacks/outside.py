@@ -124,6 +124,7 @@ async def outside(
             "smtp_security": "none",
             "mail_from": "a@b.example",
             "logins_per_minute": 600,
+            "opens_per_minute": 1_000,
             **chosen,
         }
         settings = settings_in(folder, **values)

@@ -70,6 +70,7 @@ class Parts:
     ring: Callable[[], None]  # wakes the outbox worker
     said: Window  # messages per visitor
     replied: Window  # messages per agent
+    opened: Window  # new conversations per address
     logins: Window  # sign-ins per address
     accounts: Window  # sign-ins per account, wherever from
     # By conversation and speaker: the agent's id, or "" for the visitor.

@@ -51,6 +51,7 @@ class Settings:
     # Limits.
     messages_per_10s: Annotated[int, Meta(ge=1, le=100_000)] = 30  # per visitor
     agent_messages_per_10s: Annotated[int, Meta(ge=1, le=100_000)] = 60
+    opens_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 10  # new conversations from one address
     frames_per_10s: Annotated[int, Meta(ge=10, le=1_000_000)] = 200  # per socket, of any kind
     sockets_per_address: Annotated[int, Meta(ge=1, le=100_000)] = 40
     sockets_unauthenticated: Annotated[int, Meta(ge=1, le=100_000)] = 500

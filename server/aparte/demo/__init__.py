@@ -187,6 +187,7 @@ def settings_for(folder: Path, *, port: int, smtp_port: int) -> Settings:
         smtp_security="none",
         mail_from="Air Aparté <no-reply@air.example>",
         sockets_per_address=1_000,
+        opens_per_minute=1_000,
     )
     for place in (settings.data, settings.keyring.parent, settings.root_key.parent):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -259,7 +259,9 @@ def _count(parts: Parts, socket: Socket, rule: Rule) -> None:
     if rule.counts == "frames":
         return
     caller = socket.peer.caller
-    if rule.counts == "replied":
+    if rule.counts == "opened":
+        wait = parts.opened.take(socket.address, time.monotonic())
+    elif rule.counts == "replied":
         wait = parts.replied.take(socket.agent.agent.id, time.monotonic())
     else:
         key = caller.visitor if isinstance(caller, VisitorCaller) else f"address {socket.address}"
