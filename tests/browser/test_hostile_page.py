@@ -29,8 +29,21 @@ SAID = (
     f"Zeppelin marmalade: please move {REFERENCE} to Thursday.",
     "Okapi lanterns, periwinkle and a bassoon.",
 )
-ANSWERED = ("Obsidian teapots, naturellement.", "The supplement is 58 euro; shall we charge your card?")
+ANSWERED = ("Obsidian teapots, naturellement.", "Hollyhock while you look elsewhere.")
+HELD = "The supplement is 58 euro; shall we charge the zircon card?"
 NOTED = "Kerfuffle about nothing."
+RARE = (
+    "Wilhelmina",
+    "Quispelsteyn",
+    "Zeppelin",
+    "marmalade",
+    "Okapi",
+    "periwinkle",
+    "Obsidian",
+    "Hollyhock",
+    "zircon",
+    "Kerfuffle",
+)
 REFUSED_FRAME = "chrome-error://chromewebdata/"
 
 # Changed prototypes, listeners on everything, the focus, every way to a frame. Runs in the page alone, not in the frame.
@@ -118,6 +131,8 @@ async def test_it_learns_nothing_of_a_whole_conversation(browser: Browser, demo:
         await customer.sees(ANSWERED[0])
         await customer.field.press("Escape")
         await agent.replies(ANSWERED[1])
+        await customer.launcher.says("(1 unread)")
+        await agent.replies(HELD)
         await agent.asks_for_a_check()
         mailbox = await his.new_page()
         await mailbox.goto(demo.mailbox)
@@ -126,19 +141,19 @@ async def test_it_learns_nothing_of_a_whole_conversation(browser: Browser, demo:
         await customer.page.bring_to_front()
         await customer.opens()
         await customer.types_code(code)
-        await customer.sees(ANSWERED[1])
+        await customer.sees(HELD)
         await customer.field.press_sequentially(SAID[1])
         await customer.field.press("Enter")
         await expect(agent.bubble(SAID[1])).to_be_visible()
         await customer.field.select_text()
         await customer.page.wait_for_timeout(400)
 
-        private = [*words(NAME, *SAID, *ANSWERED, NOTED), REFERENCE, code, CONTACT]
+        private = [*words(NAME, *SAID, *ANSWERED, HELD, NOTED), REFERENCE, code, CONTACT]
         known = await learned(customer.page, demo)
         # Words that the airline's page itself says, about flights in general.
         own = await customer.page.locator("body").evaluate("(it) => it.innerText + it.outerHTML")
         assert [word for word in private if word in known and word not in own] == []
-        assert [word for word in words(NAME, *SAID) if word in own and word not in ("please", "Thursday", "move")] == []
+        assert [word for word in RARE if word in own] == []
         pressed = re.findall(r'"typed","\w+","."', known.replace("\\", ""))
         assert pressed == [], "no key that writes reached the page"
         assert [word for word in private if word in letter and word not in (code, CONTACT)] == []
@@ -149,7 +164,7 @@ async def test_it_learns_nothing_of_a_whole_conversation(browser: Browser, demo:
     assert sorted({urlsplit(one.url).netloc for one in asked} - {urlsplit(one).netloc for one in demo.origins}) == []
     assert sorted({urlsplit(url).query for url in sockets}) == [""], "no secret in a socket's address"
     assert sorted({url.partition("/ws/")[0] for url in sockets}) == [demo.chat.replace("http", "ws", 1)]
-    told = [one for one in asked if any(word in one.url for word in private)]
+    told = [one.url for one in asked if any(word in one.url for word in (*RARE, REFERENCE, code, CONTACT))]
     assert told == [], "no address carries anything of it"
     await _are_strict([one for one in answers if one.url.startswith(demo.chat)])
 
@@ -180,10 +195,14 @@ FROM_THE_PAGE = """() => {
     window.postMessage(one, '*');
   }
 }"""
+# By its own getter: through the one that the tracker has put into the page it would be the page that speaks.
 FROM_A_FRAME = """() => {
+  const {get} = Object.getOwnPropertyDescriptor(HTMLIFrameElement.prototype, 'contentWindow');
   for (const one of FORGED) {
     parent.postMessage(one, '*');
-    for (let at = 0; at < parent.length; at++) parent[at].postMessage(one, '*');
+    try {
+      get.call(parent.document.querySelector('aparte-chat').shadowRoot.querySelector('iframe')).postMessage(one, '*');
+    } catch {} // a frame of another origin does not get so far
   }
 }"""
 
