@@ -218,7 +218,8 @@ def _replayed(console: Console, made: Installation, spoken: list[Dialogue]) -> l
         Row("turns held by the gate", counts.held),
         report.none_of("turns held and yet seen by the visitor", counts.seen_though_held),
         Row("turns cleaned by the guard", counts.cleaned),
-        Row("turns refused", counts.refused),
+        Row("turns refused, too long", counts.codes.get("too_long", 0)),
+        report.none_of("turns refused for another reason", counts.refused - counts.codes.get("too_long", 0)),
     ]
     if counts.general:
         share = 100 * counts.general_held / counts.general

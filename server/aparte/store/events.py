@@ -61,14 +61,10 @@ _KNOWN = Among(
         table.c.id,
     ).where(table.c.cid_key.in_(keys))
 )
-_AT_NUMBER = Direct(
-    select(table).where(table.c.conversation_id == bindparam("thread"), table.c.staff_seq == bindparam("number"))
-)
-
 
 # Built once: making a statement anew costs more than running it.
 _OF_THREAD = select(table).where(table.c.conversation_id == bindparam("thread"))
-_AT = _OF_THREAD.where(table.c.staff_seq == bindparam("number"))
+_AT = Direct(_OF_THREAD.where(table.c.staff_seq == bindparam("number")))
 _LAST = (
     _OF_THREAD.where(table.c.sender_kind == bindparam("side"), table.c.kind.in_(("message", "held")))
     .order_by(table.c.staff_seq.desc())
@@ -209,7 +205,7 @@ def page(
 
 def at_number(connection: Connection, vault: Vault, row: Conversation, staff_seq: int) -> Stored | None:
     """One event of the staff stream."""
-    found = connection.execute(_AT, {"thread": row.id, "number": staff_seq}).first()
+    found = _AT.run(connection, {"thread": row.id, "number": staff_seq}).first()
     return _from_row(vault, row, found) if found else None
 
 
