@@ -263,3 +263,16 @@ async def test_a_fault_while_noting_is_told_with_its_row(post: Post, monkeypatch
         await post.until(("done", 0))
     assert [entry["event"] for entry in logged] == ["outbox.fault"]
     assert logged[0]["row"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_it_ends_when_it_is_told_to_although_somebody_rings(store: Store, turns: int) -> None:
+    post = Post(store)
+    task = asyncio.create_task(post.worker.run())
+    await asyncio.sleep(0.05)
+    post.worker.ring()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=2)
+    assert done

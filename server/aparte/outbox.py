@@ -6,6 +6,7 @@ Knows rows, retries and waiting. Must not know what a letter says or what a reco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -55,10 +56,11 @@ class OutboxWorker:
             while True:
                 self._bell.clear()
                 wait = await self._round()
-                try:
-                    await asyncio.wait_for(self._bell.wait(), wait)
-                except TimeoutError:
-                    continue
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the bell, and the server
+                # would wait for its end for ever.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._bell.wait()
         finally:
             for task in self._busy.values():
                 task.cancel()
