@@ -311,3 +311,30 @@ async def test_frames_are_few(start: Start) -> None:
             await visitor.send("ping")
         assert (await visitor.expect("error"))["code"] == "too_many"
         assert await visitor.closed() == 4429
+
+
+async def test_no_forged_cookie_asks_the_database_before_there_is_a_place(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(sockets_per_address=1) as server:
+        await server.visitor(hello=False)
+        asked: list[object] = []
+        read = server.store.read
+
+        async def counted(query: Any) -> Any:
+            asked.append(query) if "agent_of" in query.__qualname__ else None
+            return await read(query)
+
+        monkeypatch.setattr(server.store, "read", counted)
+        with pytest.raises(InvalidStatus):
+            await server.socket("agent", cookie=f"__Host-aparte={'A' * 43}")
+        assert asked == []
+        await server.everybody_leaves()
+        async with asyncio.timeout(5):
+            while len(server.app.state.limits.addresses):  # noqa: ASYNC110 - the server notes it when it sees it
+                await asyncio.sleep(0.01)
+        for _ in range(3):  # a refused one leaves its place
+            with pytest.raises(InvalidStatus):
+                await server.socket("agent", cookie=f"__Host-aparte={'A' * 43}")
+        assert len(asked) == 3
+        assert server.app.state.limits.total == 0

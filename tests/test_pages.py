@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import re
+import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from aparte import app, assets
+from aparte import app, assets, pages
 from aparte.app import ROUTES
 from aparte.headers import DEFAULTS
+from aparte.store import database_of
 from harness import Server, Start, settings_in
 
 PAGES = ("/frame/air", "/chat/air", "/panel", "/not-me")
@@ -297,3 +300,33 @@ async def test_it_is_not_ready_once_background_work_has_ended(server: Server) ->
     server.app.state.tasks[1].cancel()
     await asyncio.wait(server.app.state.tasks[1:])
     assert (await server.http.get("/readyz")).status_code == 503
+
+
+async def test_it_is_not_ready_while_no_row_can_be_written(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "READY_SECONDS", 0.0)
+
+    assert (await server.http.get("/readyz")).status_code == 200
+    with contextlib.closing(sqlite3.connect(database_of(server.settings))) as other:
+        other.execute("BEGIN IMMEDIATE")  # no row can be written
+        assert (await server.http.get("/readyz")).status_code == 503
+        other.rollback()
+    assert (await server.http.get("/readyz")).status_code == 200
+
+
+async def test_asking_often_whether_it_is_ready_costs_one_write(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[float] = []
+    keep_time = server.store.keep_time
+
+    async def counted() -> None:
+        written.append(server.store.now())
+        await keep_time()
+
+    monkeypatch.setattr(pages, "READY_SECONDS", 600.0)
+    monkeypatch.setattr(server.store, "keep_time", counted)
+    before = server.rows("SELECT value FROM store_info WHERE name = 'clock'")
+    answers = await asyncio.gather(*(server.http.get("/readyz") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(written) == 1
+    assert server.rows("SELECT value FROM store_info WHERE name = 'clock'") != before

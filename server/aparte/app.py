@@ -204,6 +204,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(routes=[_route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
     app.state.assets = assets.load()
     app.state.limits = ws.Limits(Places(settings.sockets_per_address))
+    app.state.readiness = pages.Readiness()
     app.state.draining = False
     app.state.failure = None
     app.router.redirect_slashes = False

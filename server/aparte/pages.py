@@ -5,7 +5,9 @@ Knows HTML and headers. Must not hold a rule of conduct.
 
 from __future__ import annotations
 
+import asyncio
 import html
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +21,7 @@ from aparte.assets import Asset, Assets
 from aparte.errors import AparteError, NotFound
 from aparte.model import Site
 
+READY_SECONDS: Final = 1.0
 _YEAR: Final = 365 * 24 * 3600
 
 
@@ -204,8 +207,27 @@ async def readyz(request: Request) -> Response:
         return Response("draining\n", status_code=503, media_type="text/plain")
     if any(task.done() for task in request.app.state.tasks):
         return Response("background work has ended\n", status_code=503, media_type="text/plain")
-    try:
-        await parts.store.write(lambda _tx: None)
-    except AparteError as error:
-        return Response(f"{error.code}\n", status_code=error.status, media_type="text/plain")
+    failure = await request.app.state.readiness.failure(parts)
+    if failure is not None:
+        return Response(f"{failure.code}\n", status_code=failure.status, media_type="text/plain")
     return Response("ready\n", media_type="text/plain")
+
+
+class Readiness:
+    """Whether the store takes a row, asked at most once in READY_SECONDS however often it is wanted."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._asked: float | None = None
+        self._failure: AparteError | None = None
+
+    async def failure(self, parts: Parts) -> AparteError | None:
+        async with self._lock:
+            if self._asked is None or time.monotonic() - self._asked >= READY_SECONDS:
+                try:
+                    await parts.store.keep_time()  # a row that is really written, so that a full disk shows
+                    self._failure = None
+                except AparteError as error:
+                    self._failure = error
+                self._asked = time.monotonic()
+            return self._failure

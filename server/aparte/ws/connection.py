@@ -28,6 +28,7 @@ log = structlog.get_logger("aparte.ws")
 CLOSE_LIMIT: Final = 4429
 CLOSE_HELLO: Final = 4408  # no valid hello in time
 CLOSE_BUSY: Final = 1013
+CLOSE_DENIED: Final = 4403
 
 
 @dataclass(slots=True)
@@ -50,18 +51,14 @@ class SocketEndpoint:
         limits: Limits = scope["app"].state.limits
         headers = auth.headers_of(scope)
         address = auth.address_of(scope, headers, parts.settings.trusted_proxies)
-        caller: AgentCaller | None = None
+        settings = parts.settings
+        is_agent = self._kind == "agent"
         await receive()  # websocket.connect
         try:
-            if self._kind == "agent":
-                auth.require_origin(headers, auth.panel_origin(parts.settings))
-                caller = await auth.agent_of(parts, headers)
-            else:
-                auth.require_origin(headers, auth.chat_origin(parts.settings))
-        except (BadOrigin, NotSignedIn):
-            await send({"type": "websocket.close", "code": 4403})  # before the handshake ends: HTTP 403
+            auth.require_origin(headers, auth.panel_origin(settings) if is_agent else auth.chat_origin(settings))
+        except BadOrigin:
+            await send({"type": "websocket.close", "code": CLOSE_DENIED})  # before the handshake ends: HTTP 403
             return
-        settings = parts.settings
         if limits.total >= settings.sockets_total or limits.waiting >= settings.sockets_unauthenticated:
             await send({"type": "websocket.close", "code": CLOSE_BUSY})
             return
@@ -70,9 +67,13 @@ class SocketEndpoint:
             return
         limits.total += 1
         try:
+            # Only now is the database asked: a forged cookie takes a place as anything else does.
+            caller = await auth.agent_of(parts, headers) if is_agent else None
             await send({"type": "websocket.accept"})
             socket = _socket(parts, scope, send, address, headers)
             await _serve(socket, limits, receive, caller)
+        except NotSignedIn:
+            await send({"type": "websocket.close", "code": CLOSE_DENIED})
         finally:
             limits.total -= 1
             limits.addresses.leave(address)
