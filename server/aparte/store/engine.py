@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 BUSY_MILLISECONDS: Final = 2_000  # how long a writer waits for a lock before the person is told
@@ -33,8 +34,33 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def writing_engine(database: Path) -> Engine:
-    """One connection that commits durably: WAL, synchronous=FULL, BEGIN IMMEDIATE."""
-    return _engine(database, begin="BEGIN IMMEDIATE", size=1)
+    """One connection that commits durably: WAL, synchronous=FULL, BEGIN IMMEDIATE.
+
+    It commits nothing to a file that was moved, removed or replaced meanwhile: SQLite would go on writing to it, and
+    what was acknowledged would be gone with the process. The commit raises OperationalError until it is put back.
+    """
+    engine = _engine(database, begin="BEGIN IMMEDIATE", size=1)
+    opened: list[tuple[int, int]] = []
+
+    @event.listens_for(engine, "connect")
+    def on_connect(_connection: sqlite3.Connection, _record: Any) -> None:
+        opened[:] = [_place(database)]
+
+    @event.listens_for(engine, "commit")
+    def on_commit(_connection: Any) -> None:
+        if opened != [_place(database)]:
+            raise OperationalError("COMMIT", None, FileNotFoundError("the database is not in its place"))
+
+    return engine
+
+
+def _place(database: Path) -> tuple[int, int]:
+    """Which file the path names now; (0, 0) when it names none."""
+    try:
+        found = database.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def reading_engine(database: Path, size: int) -> Engine:

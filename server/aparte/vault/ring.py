@@ -63,6 +63,7 @@ class Ring:
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         """Args: path: a file that exists (see `prepare`); busy_seconds: see BUSY_SECONDS."""
         self._path = path
+        self._place = _place(path)
         self._is_closed = False
         self._engine = _engine(path, busy_seconds)
         self._writing = self._engine.execution_options(is_writing=True)
@@ -92,6 +93,11 @@ class Ring:
         """One transaction that holds the write lock from its first read; on the disk when the block ends."""
         with self._guarded(), self._writing.begin() as connection:
             yield connection
+            if _place(self._path) != self._place:
+                # SQLite would go on writing to the file that we opened, and a key in it is gone with our last descriptor.
+                raise errors.StoreDown(
+                    f"The key ring {self._path} was moved, removed or replaced. Put the very file back, or restart."
+                )
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -180,6 +186,15 @@ class Ring:
             return find(log, self._unproven)
         finally:
             os.close(log)
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """Which file the path names now; (0, 0) when it names none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def prepare(path: Path) -> None:
