@@ -338,3 +338,12 @@ async def test_no_forged_cookie_asks_the_database_before_there_is_a_place(
                 await server.socket("agent", cookie=f"__Host-aparte={'A' * 43}")
         assert len(asked) == 3
         assert server.app.state.limits.total == 0
+
+
+async def test_a_page_that_the_browser_calls_another_changes_nothing(server: Server) -> None:
+    cookie = await server.sign_in()
+    for said in ("cross-site", "same-site", "none", "same-origin, cross-site"):
+        for path in ("/api/login", "/api/logout", "/api/ticket", "/api/not-me"):
+            answer = await server.post(path, cookie=cookie, **{"sec-fetch-site": said})
+            assert (answer.status_code, answer.json()["code"]) == (403, "bad_origin"), (path, said)
+    assert (await server.post("/api/ticket", cookie=cookie, **{"sec-fetch-site": "same-origin"})).status_code == 200

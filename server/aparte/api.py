@@ -1,6 +1,6 @@
 """The few HTTP verbs: signing in and out, a ticket for the socket, "this is not me".
 
-Knows JSON and cookies. Must not hold a rule of conduct.
+Knows JSON and cookies. Who may ask is declared with the routes and was looked at before. Must not hold a rule of conduct.
 """
 
 from __future__ import annotations
@@ -56,45 +56,32 @@ def _me(agent: Agent) -> dict[str, str]:
     return {"id": agent.id, "name": agent.name, "role": agent.role.value}
 
 
-def _panel(request: Request) -> tuple[Parts, dict[str, str]]:
-    """The parts and headers of an unsafe request by the panel. Raises BadOrigin."""
-    parts: Parts = request.app.state.parts
-    headers = auth.headers_of(request.scope)
-    auth.require_origin(headers, auth.panel_origin(parts.settings))
-    return parts, headers
-
-
 async def sign_in(request: Request) -> Response:
-    parts, headers = _panel(request)
+    parts: Parts = request.app.state.parts
     asked = await body_of(request, SignIn)
-    address = auth.address_of(request.scope, headers, parts.settings.trusted_proxies)
+    address = auth.address_of(request.scope, auth.headers_of(request.scope), parts.settings.trusted_proxies)
     token, agent = await people.sign_in(parts, asked.email, asked.password, address)
     return _json(_me(agent), cookie=auth.set_cookie(token, parts.settings.session_seconds))
 
 
 async def sign_out(request: Request) -> Response:
-    parts, headers = _panel(request)
-    caller = await auth.agent_of(parts, headers)
-    await people.sign_out(parts, caller, auth.cookie_of(headers))
+    cookie = auth.cookie_of(auth.headers_of(request.scope))
+    await people.sign_out(request.app.state.parts, request.state.caller, cookie)
     return Response(status_code=204, headers={"set-cookie": auth.set_cookie("", 0), "cache-control": "no-store"})
 
 
 async def me(request: Request) -> Response:
-    parts: Parts = request.app.state.parts
-    return _json(_me((await auth.agent_of(parts, auth.headers_of(request.scope))).agent))
+    return _json(_me(request.state.caller.agent))
 
 
 async def ticket(request: Request) -> Response:
-    parts, headers = _panel(request)
-    caller = await auth.agent_of(parts, headers)
-    return _json({"ticket": auth.new_ticket(parts, caller)})
+    return _json({"ticket": auth.new_ticket(request.app.state.parts, request.state.caller)})
 
 
 async def not_me(request: Request) -> Response:
     """The letter's link was pressed."""
     parts: Parts = request.app.state.parts
     headers = auth.headers_of(request.scope)
-    auth.require_origin(headers, auth.chat_origin(parts.settings))
     address = auth.address_of(request.scope, headers, parts.settings.trusted_proxies)
     wait = parts.said.take(f"not-me {address}", time.monotonic())
     if wait is not None:

@@ -11,7 +11,7 @@ import gc
 import signal
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -28,7 +28,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 
-from aparte import api, assets, frames, pages, ws
+from aparte import api, assets, auth, frames, pages, ws
 from aparte.actions import acts, checks, marks, reading
 from aparte.actions.parts import Parts, policy_of
 from aparte.config import Settings
@@ -55,13 +55,14 @@ GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before t
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A route and who may use it. A route that is not declared here does not exist; `check_routes` holds it."""
+    """A route and who may use it: `_route` asks that of every request before the verb runs. `origin`: whose page must
+    have sent it."""
 
     path: str
     run: Callable[[Request], Awaitable[Response]] | ws.SocketEndpoint
     method: Literal["GET", "POST", "WS"]
     who: Literal["anyone", "agent", "visitor"]
-    counts: Literal["none", "sign-ins", "presses", "sockets"] = "none"
+    origin: Literal["any", "chat", "panel"] = "any"
 
 
 ROUTES: Final = (
@@ -73,28 +74,51 @@ ROUTES: Final = (
     Declared("/a/{build}/{path:path}", pages.asset, "GET", "anyone"),
     Declared("/healthz", pages.healthz, "GET", "anyone"),
     Declared("/readyz", pages.readyz, "GET", "anyone"),
-    Declared("/api/login", api.sign_in, "POST", "anyone", "sign-ins"),
-    Declared("/api/logout", api.sign_out, "POST", "agent"),
+    Declared("/api/login", api.sign_in, "POST", "anyone", "panel"),
+    Declared("/api/logout", api.sign_out, "POST", "agent", "panel"),
     Declared("/api/me", api.me, "GET", "agent"),
-    Declared("/api/ticket", api.ticket, "POST", "agent"),
-    Declared("/api/not-me", api.not_me, "POST", "anyone", "presses"),
-    Declared("/ws/visitor", ws.SocketEndpoint("visitor"), "WS", "visitor", "sockets"),
-    Declared("/ws/agent", ws.SocketEndpoint("agent"), "WS", "agent", "sockets"),
+    Declared("/api/ticket", api.ticket, "POST", "agent", "panel"),
+    Declared("/api/not-me", api.not_me, "POST", "anyone", "chat"),
+    Declared("/ws/visitor", ws.SocketEndpoint("visitor"), "WS", "visitor", "chat"),
+    Declared("/ws/agent", ws.SocketEndpoint("agent"), "WS", "agent", "panel"),
 )
 
 
 def _route(one: Declared) -> Route | WebSocketRoute:
     if isinstance(one.run, ws.SocketEndpoint):
         return WebSocketRoute(one.path, one.run)
-    return Route(one.path, one.run, methods=[one.method])
+    return Route(one.path, _guarded(one, one.run), methods=[one.method])
 
 
-def check_routes(app: Starlette) -> None:
-    """Raises ws.Unexpected for a route that nobody declared."""
-    known = {one.path for one in ROUTES}
-    strangers = [path for route in app.routes if (path := getattr(route, "path", "?")) not in known]
-    if strangers:
-        raise ws.Unexpected(f"routes without a declared policy: {strangers}")
+def _guarded(
+    one: Declared, run: Callable[[Request], Awaitable[Response]]
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """The verb behind what is declared of it; it finds the signed-in agent in `request.state.caller`."""
+
+    async def guarded(request: Request) -> Response:
+        parts: Parts = request.app.state.parts
+        headers = auth.headers_of(request.scope)
+        if one.origin != "any":
+            own = auth.panel_origin if one.origin == "panel" else auth.chat_origin
+            auth.require_own_page(headers, own(parts.settings))
+        if one.who == "agent":
+            request.state.caller = await auth.agent_of(parts, headers)
+        return await run(request)
+
+    return guarded
+
+
+def check_routes(app: Starlette, declared: Iterable[Declared] = ROUTES) -> None:
+    """Raises ws.Unexpected for a route that nobody declared, and for one that is declared open to what it must not:
+    an unsafe request from any page, or a socket that serves others than it says."""
+    known = {one.path for one in declared}
+    wrong = [path for route in app.routes if (path := getattr(route, "path", "?")) not in known]
+    for one in declared:
+        is_other = isinstance(one.run, ws.SocketEndpoint) and one.run.kind != one.who
+        if is_other or (one.method != "GET" and one.origin == "any"):
+            wrong.append(one.path)
+    if wrong:
+        raise ws.Unexpected(f"routes without a declared policy: {wrong}")
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

@@ -77,6 +77,14 @@ def require_origin(headers: Headers, origin: str) -> None:
         raise BadOrigin()
 
 
+def require_own_page(headers: Headers, origin: str) -> None:
+    """As `require_origin`, for a request that changes something: the browser itself must not say that another site's
+    or another host's page sent it. An old browser says nothing. Raises BadOrigin."""
+    require_origin(headers, origin)
+    if headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise BadOrigin()
+
+
 def chat_origin(settings: Settings) -> str:
     return settings.addressed()[0]
 

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 
 from aparte import ws
 from aparte.actions import people
-from aparte.app import ROUTES, check_routes, create_app
+from aparte.app import ROUTES, Declared, _route, check_routes, create_app
 from clients import SITE
 from harness import PASSWORD, Server, email_of, settings_in
 
@@ -182,3 +182,27 @@ def test_a_route_that_nobody_declared_fails_at_start(route: Route | Mount, tmp_p
     app.router.routes.append(route)
     with pytest.raises(ws.Unexpected, match="without a declared policy"):
         check_routes(app)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Declared("/api/new", _anything, "POST", "agent"),
+        Declared("/ws/new", ws.SocketEndpoint("agent"), "WS", "visitor", "chat"),
+        Declared("/ws/new", ws.SocketEndpoint("visitor"), "WS", "visitor"),
+    ],
+    ids=["unsafe from any page", "a socket for others than it says", "a socket from any page"],
+)
+def test_a_route_that_is_declared_too_open_fails_at_start(route: Declared, tmp_path: Path) -> None:
+    with pytest.raises(ws.Unexpected, match="new"):
+        check_routes(create_app(settings_in(tmp_path)), [*ROUTES, route])
+
+
+async def test_what_is_declared_is_asked_before_the_verb_runs(server: Server) -> None:
+    """Not the verb but its row keeps strangers out: a verb that forgets to ask is still closed."""
+    declared = Declared("/api/new", _anything, "POST", "agent", "panel")
+    server.app.router.routes.append(_route(declared))
+    cookie = await server.sign_in()
+    assert (await server.post("/api/new")).status_code == 401
+    assert (await server.post("/api/new", cookie=cookie, origin="https://evil.example")).status_code == 403
+    assert (await server.post("/api/new", cookie=cookie)).text == "in"

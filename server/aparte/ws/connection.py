@@ -44,7 +44,7 @@ class SocketEndpoint:
     """An ASGI application for one kind of caller. `parts` and `limits` hang on the Starlette application."""
 
     def __init__(self, kind: Literal["visitor", "agent"]) -> None:
-        self._kind = kind
+        self.kind = kind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts: Parts = scope["app"].state.parts
@@ -52,7 +52,7 @@ class SocketEndpoint:
         headers = auth.headers_of(scope)
         address = auth.address_of(scope, headers, parts.settings.trusted_proxies)
         settings = parts.settings
-        is_agent = self._kind == "agent"
+        is_agent = self.kind == "agent"
         await receive()  # websocket.connect
         try:
             auth.require_origin(headers, auth.panel_origin(settings) if is_agent else auth.chat_origin(settings))
