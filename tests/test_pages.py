@@ -6,13 +6,18 @@ import asyncio
 import contextlib
 import gzip
 import hashlib
+import os
 import re
+import shutil
 import sqlite3
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from aparte import app, assets, pages
 from aparte.app import ROUTES
@@ -285,6 +290,25 @@ async def test_it_goes_away_politely(start: Start) -> None:
         for client in (visitor, claire):
             assert (await client.expect("drain"))["after"] > 0
             assert await client.closed() == 1001
+        for kind in ("visitor", "agent"):
+            with pytest.raises(InvalidStatus):
+                await server.socket(kind, cookie=claire.cookie)
+
+
+async def test_it_sends_many_away_in_waves(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "DRAIN_RATE", 20)
+    async with start() as server:
+        people = [await server.visitor() for _ in range(20)]
+        going = asyncio.create_task(app.goodbye(server.app))
+        await asyncio.sleep(0.1)
+        assert (
+            3 <= sum(peer.ending is not None for peer in server.parts.hub.peers) + 20 - len(server.parts.hub.peers) <= 6
+        )
+        last = [peer for peer in server.parts.hub.peers if peer.ending is None]
+        assert last  # they are served until it is their turn
+        await going
+        assert {(await one.expect("drain"))["after"] for one in people} == {1 + app.GOODBYE_SECONDS}
+        assert {await one.closed() for one in people} == {1001}
 
 
 def test_every_route_says_who_may_use_it() -> None:
@@ -330,3 +354,31 @@ async def test_asking_often_whether_it_is_ready_costs_one_write(
     assert {answer.status_code for answer in answers} == {200}
     assert len(written) == 1
     assert server.rows("SELECT value FROM store_info WHERE name = 'clock'") != before
+
+
+HANGING = """
+import asyncio, os, pathlib, signal, sys
+from aparte import app
+from aparte.store import Store
+from harness import settings_in
+
+async def hang(self):
+    await asyncio.sleep(60)
+
+app.END_SECONDS = 0.5
+Store.close = hang
+settings = settings_in(pathlib.Path(sys.argv[1]), port=0)
+asyncio.run(app.run(settings, on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM)))
+"""
+
+
+def test_it_ends_in_time_whatever_hangs(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "hanging")
+    paths = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING, str(tmp_path / "hanging")],
+        env={**os.environ, "PYTHONPATH": paths},
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1

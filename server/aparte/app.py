@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
+import os
 import signal
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -47,6 +50,10 @@ from aparte.vault import PasswordGate, Vault
 log = structlog.get_logger("aparte.app")
 GARBAGE: Final = 20_000  # objects made and not freed since the last look for cycles
 ACCOUNT_LOGINS: Final = 20  # times the sign-ins of one address, for one account from everywhere
+DRAIN_SECONDS: Final = 15.0  # over which many sockets are told to come back
+DRAIN_RATE: Final = 200  # sockets told in a second, unless that took longer
+WAVE_SECONDS: Final = 0.25
+END_SECONDS: Final = 25.0  # from the signal to the end of the process, whatever hangs
 GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
 
 
@@ -306,18 +313,31 @@ def server_for(app: Starlette, settings: Settings) -> Server:
 
 
 async def goodbye(app: Starlette) -> None:
-    """Readiness off, and every socket told to come back later."""
+    """Readiness off, no new sockets, and every open one told to come back later: in waves, so that neither this
+    process nor the next meets all of them at once. Ends early when few are open."""
     app.state.draining = True
     parts: Parts | None = getattr(app.state, "parts", None)
     if parts is None:
         return
-    for peer in list(parts.hub.peers):
-        peer.say(frames.Drain(after=GOODBYE_SECONDS))
-        peer.end(1001)
+    peers = parts.hub.peers
+    seconds = min(DRAIN_SECONDS, len(peers) / DRAIN_RATE)
+    waves = max(1, math.ceil(seconds / WAVE_SECONDS))
+    for left in range(waves, 0, -1):
+        staying = [peer for peer in peers if peer.ending is None]
+        for peer in staying[: math.ceil(len(staying) / left)]:
+            peer.say(frames.Drain(after=seconds + GOODBYE_SECONDS))
+            peer.end(1001)
+        if left > 1:
+            await asyncio.sleep(seconds / waves)
     for _ in range(int(GOODBYE_SECONDS / 0.05)):
-        if not parts.hub.peers:
+        if not peers:
             return
         await asyncio.sleep(0.05)
+
+
+def _end_hard() -> None:
+    log.error("app.end_hard", seconds=END_SECONDS)
+    os._exit(1)  # what is committed is safe, and what is not was never acknowledged
 
 
 def _calm_collector() -> None:
@@ -358,6 +378,8 @@ async def serve(
     if stop is None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ending.set)
+    hard = threading.Timer(END_SECONDS, _end_hard)  # a thread: the loop itself may be what hangs
+    hard.daemon = True
     serving = asyncio.create_task(server.serve(sockets))
     waiting = asyncio.create_task(ending.wait())
     try:
@@ -367,10 +389,13 @@ async def serve(
         if server.started and on_ready is not None:
             on_ready()
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if stop is None:  # the process is ours to end
+            hard.start()
         await goodbye(app)
     finally:
         server.should_exit = True
         waiting.cancel()
         await serving
+        hard.cancel()
     if app.state.failure is not None:
         raise app.state.failure

@@ -59,7 +59,8 @@ class SocketEndpoint:
         except BadOrigin:
             await send({"type": "websocket.close", "code": CLOSE_DENIED})  # before the handshake ends: HTTP 403
             return
-        if limits.total >= settings.sockets_total or limits.waiting >= settings.sockets_unauthenticated:
+        is_ending = scope["app"].state.draining
+        if is_ending or limits.total >= settings.sockets_total or limits.waiting >= settings.sockets_unauthenticated:
             await send({"type": "websocket.close", "code": CLOSE_BUSY})
             return
         if not limits.addresses.enter(address):
