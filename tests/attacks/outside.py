@@ -28,8 +28,10 @@ from aparte.demo.airline import create_airline
 from aparte.demo.mailbox import Mailbox
 from aparte.demo.sockets import loopback_socket, port_of
 from aparte.model import Site
+from aparte.store import directory_changed
+from aparte.store import sites as site_rows
 from commandline import APARTE, clean_environment
-from harness import SECRET, SITE, Server, email_of, opened, settings_in, site
+from harness import SECRET, SITE, Server, opened, settings_in, site
 from listening import serving
 
 START_SECONDS = 20.0
@@ -175,9 +177,19 @@ def _import_path() -> list[str]:
     return [str(Path(aparte.__file__).parent.parent)]
 
 
-def colleague(desk: Any, name: str) -> str:
-    """An agent's id, as another agent's screen knows it."""
-    return next(one["id"] for one in desk.welcome["agents"] if one["name"] == name.capitalize())
+async def company_at(server: Server, port: int) -> None:
+    """The company's system answers at another port from now on."""
+
+    def move(tx: Any) -> None:
+        site_rows.put_site(tx, site(port))
+        directory_changed(tx)
+
+    await server.store.write(move)
+    await server.store.refresh()
 
 
-__all__ = ["Outside", "colleague", "email_of", "outside"]
+def airline_port(server: Server) -> int:
+    return int(server.airline_url.rpartition(":")[2])
+
+
+__all__ = ["Outside", "airline_port", "company_at", "outside"]

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aparte.app import ROUTES
 from attacks.bytescan import written
-from attacks.outside import Outside, outside
+from attacks.outside import Outside, company_at, outside
 from attacks.test_secrets_in_text import SECRETS, is_leak
 from clients import SITE, Visitor, new_visitor_token
 from commandline import APARTE
@@ -340,16 +340,7 @@ async def test_a_redirect_of_the_company_is_not_followed(server: Server, asked: 
         async with peer(moved) as company:
             visitor, desk, thread = await server.meeting("Hello")
             await server.prove(visitor, thread)
-            await server.store.write(lambda tx: _move(server, tx, company))
-            await server.store.refresh()
+            await company_at(server, company)
             assert await desk.refused("show_record", conversation=thread) == "records_down"
     assert reached == []
     assert ("127.0.0.1", port) not in asked.ports
-
-
-def _move(server: Server, tx: Any, port: int) -> None:
-    from aparte.store import directory_changed, sites
-    from harness import site
-
-    sites.put_site(tx, site(port))
-    directory_changed(tx)
