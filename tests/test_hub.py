@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -20,18 +20,35 @@ AGENT = AgentCaller("00", Agent("a", "Claire", "claire@airline.example", Role.AG
 THREAD = "t" * 22
 
 
+class Gate(asyncio.Event):
+    """Open: the wire takes frames, and its peer is told."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self.wire = wire
+
+    def set(self) -> None:
+        super().set()
+        if self.wire.on_room is not None:
+            self.wire.on_room()
+
+
 class Wire:
     """The far end of a peer: takes frames while it is open."""
+
+    is_open = True
 
     def __init__(self) -> None:
         self.came: list[dict[str, Any]] = []
         self.closed: list[int] = []
         self.aborted = asyncio.Event()
-        self.open = asyncio.Event()
+        self.on_room: Callable[[], None] | None = None
+        self.open = Gate(self)
         self.open.set()
 
-    async def room(self) -> None:
-        await self.open.wait()
+    @property
+    def has_room(self) -> bool:
+        return self.open.is_set()
 
     def write_texts(self, texts: Iterable[bytes]) -> None:
         self.came += [json.loads(text) for text in texts]
@@ -52,20 +69,15 @@ Joined = Callable[..., tuple[Wire, Peer]]
 
 
 @pytest.fixture
-async def joined() -> AsyncIterator[Joined]:
-    """Makes a peer with its writer task running."""
-    tasks = []
+def joined() -> Joined:
+    """Makes a peer and the wire that it writes to."""
 
     def make(caller: Any = VISITOR, *, frames: int = 8, size: int = 10_000, stalled: float = 0.1) -> tuple[Wire, Peer]:
         wire = Wire()
         peer = Peer(wire, wire.close, frames, size, stalled, caller)
-        tasks.append(asyncio.create_task(peer.write()))
         return wire, peer
 
-    yield make
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    return make
 
 
 @pytest.fixture

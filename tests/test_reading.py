@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -69,16 +69,16 @@ async def test_a_visitor_who_missed_nothing_gets_nothing(server: Server) -> None
     assert "reset" not in again.types()
 
 
-@pytest.mark.parametrize("said", [{"epoch": "another"}, {"epoch": ""}, {"last_seq": 99}, {"last_seq": 0}])
-async def test_what_a_visitor_holds_is_reset_when_it_cannot_be_right(server: Server, said: dict[str, Any]) -> None:
+async def test_what_a_visitor_holds_is_reset_when_it_cannot_be_right(server: Server) -> None:
     visitor, _, thread = await server.meeting()
-    await visitor.settle()
-    mine = {**last(visitor, thread), **said}
-    again = await server.visitor(token=visitor.token, hello=False)
-    await again.send("hello", v=1, site="air", token=visitor.token, **mine)
-    view = (await again.expect("reset", conversation=thread))["view"]
-    await again.settle()
-    assert numbers(again) == list(range(1, view["top"] + 1))
+    held: list[dict[str, Any]] = [{"epoch": "another"}, {"epoch": ""}, {"last_seq": 99}, {"last_seq": 0}]
+    for said in held:
+        mine = {**last(visitor, thread), **said}
+        again = await server.visitor(token=visitor.token, hello=False)
+        await again.send("hello", v=1, site="air", token=visitor.token, **mine)
+        view = (await again.expect("reset", conversation=thread))["view"]
+        await again.settle()
+        assert numbers(again) == list(range(1, view["top"] + 1)), said
 
 
 @pytest.mark.parametrize(("missed", "is_reset"), [(500, False), (501, True)])
@@ -168,18 +168,23 @@ async def test_a_long_backlog_does_not_overflow_a_small_outbox(start: Start, wor
 class StuckLine:
     """A connection that takes nothing until it is let go."""
 
+    is_open = True
+
     def __init__(self) -> None:
         self.came = b""
-        self.free = asyncio.Event()
+        self.has_room = False
+        self.on_room: Callable[[], None] | None = None
 
-    async def room(self) -> None:
-        await self.free.wait()
+    def let_go(self) -> None:
+        self.has_room = True
+        if self.on_room is not None:
+            self.on_room()
 
     def write_texts(self, texts: Iterable[bytes]) -> None:
         self.came += b"".join(texts)
 
     def abort(self) -> None:
-        self.free.set()
+        self.let_go()
 
     async def close(self, _code: int) -> None:
         self.abort()
@@ -195,16 +200,14 @@ async def test_a_backlog_that_waits_for_a_slow_agent_ends_with_the_right_to_see_
         await claire.do("claim", conversation=thread)
         line = StuckLine()
         peer = Peer(line, line.close, 256, 128 << 10, 5.0, server.parts.hub.agents()[0].caller)
-        writer = asyncio.create_task(peer.write())
         server.parts.hub.join(peer)
         coming = asyncio.create_task(reading.follow(server.parts, peer, thread, 0, ""))
         await asyncio.sleep(0.3)
         assert not coming.done()
         await claire.do("transfer", conversation=thread, agent=server.agent_id("marc"))
-        line.free.set()
+        line.let_go()
         await asyncio.wait_for(coming, 2)
         await asyncio.sleep(0.1)
-        writer.cancel()
         server.parts.hub.leave(peer)
         assert b"x 0" in line.came
         assert b"x 59" not in line.came

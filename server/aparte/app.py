@@ -12,7 +12,6 @@ import math
 import os
 import signal
 import socket
-import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -26,12 +25,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request as Handshake
-from websockets.protocol import State
 
-from aparte import api, assets, auth, frames, pages, ws
+from aparte import api, assets, auth, frames, lines, pages, ws
 from aparte.actions import acts, checks, marks, reading
 from aparte.actions.parts import Parts, policy_of
 from aparte.config import Settings
@@ -247,40 +242,6 @@ def create_app(settings: Settings) -> Starlette:
 # ── the server ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Protocol(WebSocketsSansIOProtocol):
-    """Lets the application write several frames at once, and cut a connection whose peer takes nothing: a close would
-    wait for it for ever."""
-
-    def handle_connect(self, event: Handshake) -> None:
-        super().handle_connect(event)
-        scope: Any = getattr(self, "scope", None)
-        if scope is not None:
-            scope["aparte.line"] = self
-
-    async def room(self) -> None:
-        """Waits until the connection takes more. Raises ClientDisconnected."""
-        if not self.writable.is_set():
-            await self.writable.wait()
-        if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
-            raise ClientDisconnected
-
-    def write_texts(self, texts: Iterable[bytes]) -> None:
-        """Text frames in one write. The library's own way costs a system call and a few layers for each."""
-        self.transport.write(b"".join([part for text in texts for part in (_head(len(text)), text)]))
-
-    def abort(self) -> None:
-        """Cuts the connection at once."""
-        if not self.transport.is_closing() or not self.disconnected:
-            self.transport.abort()
-
-
-def _head(size: int) -> bytes:
-    """What stands before a whole, unmasked text frame of so many bytes (RFC 6455, 5.2)."""
-    if size < 126:
-        return bytes((0x81, size))
-    return struct.pack(">BBH", 0x81, 126, size) if size < 1 << 16 else struct.pack(">BBQ", 0x81, 127, size)
-
-
 class Server(uvicorn.Server):
     """Leaves signals to `run`: the library would end the process by the signal instead of with status 0."""
 
@@ -298,7 +259,7 @@ def server_for(app: Starlette, settings: Settings) -> Server:
         host=settings.host,
         port=settings.port,
         loop="none",
-        ws=Protocol,
+        ws=lines.Protocol,
         ws_max_size=frames.FRAME_BYTES,
         ws_per_message_deflate=False,
         proxy_headers=False,

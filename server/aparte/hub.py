@@ -1,4 +1,4 @@
-"""The live connections of this node: who listens to what, bounded outboxes, one writer task each.
+"""The live connections of this node: who listens to what, and a bounded outbox for each.
 
 Knows peers, audiences and frames. `publish` never waits. Must not know the web framework, access rules or SQL beyond
 the events that the store hands it.
@@ -7,10 +7,9 @@ the events that the store hands it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -35,8 +34,15 @@ class Watch:
 class Line(Protocol):
     """What the hub needs of a connection."""
 
-    async def room(self) -> None:
-        """Waits until the connection takes more. Raises when it has gone."""
+    on_room: Callable[[], None] | None  # to be called when the connection takes more again
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the connection takes more now."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can still be sent."""
 
     def write_texts(self, texts: Iterable[bytes]) -> None:
         """Writes text frames in one go, without waiting."""
@@ -45,26 +51,52 @@ class Line(Protocol):
         """Cuts the connection at once."""
 
 
-@dataclass(eq=False, slots=True)
 class Peer:
-    """One socket.
+    """One socket and its outbox. Nobody who pushes waits: what is queued is written in the loop's next turn, as far as
+    the connection takes it, and goes on when it takes more."""
 
-    Args: most_frames and most_bytes bound the outbox; stalled_seconds: see `end`.
-    """
+    __slots__ = (
+        "_bytes",
+        "_closing",
+        "_frames",
+        "_is_due",
+        "_room",
+        "caller",
+        "close",
+        "ending",
+        "line",
+        "most_bytes",
+        "most_frames",
+        "shown",
+        "stalled_seconds",
+        "watched",
+    )
 
-    line: Line
-    close: Callable[[int], Awaitable[None]]
-    most_frames: int
-    most_bytes: int
-    stalled_seconds: float
-    caller: Caller | None = None
-    watched: dict[str, Watch] = field(default_factory=dict)
-    shown: set[str] = field(default_factory=set)  # conversations in this agent's inbox
-    ending: int | None = None
-    _frames: deque[bytes] = field(default_factory=deque)
-    _bytes: int = 0
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(
+        self,
+        line: Line,
+        close: Callable[[int], Coroutine[Any, Any, None]],
+        most_frames: int,
+        most_bytes: int,
+        stalled_seconds: float,
+        caller: Caller | None = None,
+    ) -> None:
+        """Args: most_frames and most_bytes bound the outbox; stalled_seconds: see `end`."""
+        self.line = line
+        self.close = close
+        self.most_frames = most_frames
+        self.most_bytes = most_bytes
+        self.stalled_seconds = stalled_seconds
+        self.caller = caller
+        self.watched: dict[str, Watch] = {}
+        self.shown: set[str] = set()  # conversations in this agent's inbox
+        self.ending: int | None = None
+        self._frames: list[bytes] = []
+        self._bytes = 0
+        self._is_due = False
+        self._room: asyncio.Event | None = None
+        self._closing: asyncio.Task[None] | None = None
+        line.on_room = self._flush
 
     def push(self, data: bytes, *, lasting: bool = True) -> None:
         """Queues a frame. A full outbox drops what is ephemeral and ends the socket otherwise.
@@ -79,7 +111,7 @@ class Peer:
             return
         self._frames.append(data)
         self._bytes += len(data)
-        self._wake.set()
+        self._flush_soon()
 
     def say(self, frame: Frame, *, lasting: bool = True) -> None:
         self.push(encode(frame), lasting=lasting)
@@ -87,52 +119,66 @@ class Peer:
     async def room(self) -> None:
         """Waits until the outbox is at most half full: a long backlog goes beside the live events, in pages."""
         while self.ending is None and (len(self._frames) * 2 > self.most_frames or self._bytes * 2 > self.most_bytes):
-            self._room.clear()
+            self._room = asyncio.Event()
             await self._room.wait()
 
     def end(self, code: int) -> None:
         """Closes after what is queued, or cuts the connection when the peer takes nothing for `stalled_seconds`."""
         if self.ending is None:
             self.ending = code
-            self._wake.set()
-            self._room.set()
+            self._flush_soon()
             asyncio.get_running_loop().call_later(self.stalled_seconds, self.line.abort)
 
     def cut(self, code: int) -> None:
         """Ends the socket with nothing more sent: what is queued is no longer the peer's to see."""
-        self._frames.clear()
-        self._bytes = 0
+        self._drop()
         self.end(code)
 
-    async def write(self) -> None:
-        """The writer task: ends when the socket does."""
-        while True:
-            # What is queued stays in the outbox, where it can be bounded and cut, until the line takes it.
-            while self._frames and self.ending != SLOW:
-                await self.line.room()
-                if self.ending != SLOW:
-                    self.line.write_texts(self._take())
+    async def ended(self) -> None:
+        """Waits until a peer that is to end has been told so, or has been cut."""
+        if self.ending is None:
+            return
+        while self._closing is None:
+            self._flush()
+            await asyncio.sleep(0.01)
+        await asyncio.gather(self._closing, return_exceptions=True)
+
+    def _flush_soon(self) -> None:
+        # An event and the acknowledgement that follows it in the same turn of the loop share one write.
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Writes what the connection takes; the rest stays in the outbox, where it is bounded and can be cut."""
+        self._is_due = False
+        if self.ending == SLOW or not self.line.is_open:
+            self._drop()
+        while self._frames and self.line.has_room:
+            self.line.write_texts(self._take())
+        if self._room is not None:
             self._room.set()
-            if self.ending is not None:
-                await self.close(self.ending)
-                return
-            self._wake.clear()
-            await self._wake.wait()
-            # An event and the acknowledgement that follows it in the same turn of the loop share one write.
-            await asyncio.sleep(0)
+        if self.ending is not None and not self._frames and self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self.close(self.ending))
+
+    def _drop(self) -> None:
+        self._frames = []
+        self._bytes = 0
 
     def _take(self) -> list[bytes]:
         """The next frames for one write: all of them, or so many that a stalled line holds little."""
         if self._bytes <= WRITE_BYTES:
-            taken = list(self._frames)
-            self._frames.clear()
-            self._bytes = 0
+            taken = self._frames
+            self._drop()
             return taken
-        taken = []
-        size = 0
-        while self._frames and (not taken or size + len(self._frames[0]) <= WRITE_BYTES):
-            size += len(self._frames[0])
-            taken.append(self._frames.popleft())
+        size = count = 0
+        for data in self._frames:
+            if count and size + len(data) > WRITE_BYTES:
+                break
+            size += len(data)
+            count += 1
+        taken = self._frames[:count]
+        del self._frames[:count]
         self._bytes -= size
         return taken
 

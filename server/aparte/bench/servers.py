@@ -41,7 +41,6 @@ RAISED: Final[dict[str, int]] = {
     "messages_per_10s": 100_000,
     "agent_messages_per_10s": 100_000,
     "opens_per_minute": 100_000,
-    "opens_per_minute": 100_000,
     "frames_per_10s": 1_000_000,
     "sockets_per_address": 20_000,
     "sockets_unauthenticated": 20_000,

@@ -100,7 +100,6 @@ def _socket(parts: Parts, scope: Scope, send: Send, address: str, headers: auth.
 
 async def _serve(socket: Socket, limits: Limits, receive: Receive, caller: AgentCaller | None) -> None:
     parts, peer = socket.parts, socket.peer
-    writer = asyncio.create_task(_write(peer))
     try:
         limits.waiting += 1
         try:
@@ -113,17 +112,7 @@ async def _serve(socket: Socket, limits: Limits, receive: Receive, caller: Agent
         parts.hub.leave(peer)
         for task in socket.tasks:
             task.cancel()
-        if peer.ending is None:
-            writer.cancel()
-        await asyncio.gather(writer, *socket.tasks, return_exceptions=True)
-
-
-async def _write(peer: Peer) -> None:
-    try:
-        await peer.write()
-    except Exception as error:  # noqa: BLE001 - the peer went away in mid-send: its reader ends the socket
-        log.debug("ws.gone", error=type(error).__name__)
-        peer.end(CLOSE_BUSY)
+        await asyncio.gather(peer.ended(), *socket.tasks, return_exceptions=True)
 
 
 async def _next(receive: Receive) -> str | bytes | None:

@@ -1,0 +1,78 @@
+"""The quick way of reading a frame says the same as the library's, whatever comes and however it is cut."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.speedups import apply_mask
+
+from aparte.lines import _head, _left_after, _whole_text
+
+MASK = b"\x01\x02\x03\x04"
+
+
+def masked(text: bytes, first: int = 0x81) -> bytes:
+    size = len(text)
+    if size < 126:
+        head = bytes((first, 0x80 | size))
+    elif size < 1 << 16:
+        head = struct.pack(">BBH", first, 0x80 | 126, size)
+    else:
+        head = struct.pack(">BBQ", first, 0x80 | 127, size)
+    return head + MASK + apply_mask(text, MASK)
+
+
+@given(st.text(max_size=500))
+def test_it_reads_a_whole_text_frame(text: str) -> None:
+    assert _whole_text(masked(text.encode())) == text
+
+
+@given(st.integers(0, 70_000))
+def test_it_writes_the_head_that_the_library_writes(size: int) -> None:
+    data = b"x" * size
+    assert _head(size) + data == Frame(Opcode.TEXT, data).serialize(mask=False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        masked(b"x", 0x01),  # the first part of a message
+        masked(b"x", 0x80),  # a later part
+        masked(b"x", 0x82),  # binary
+        masked(b"", 0x89),  # ping
+        masked(b"", 0x88),  # close
+        masked(b"x", 0xC1),  # a reserved bit
+        masked(b"\xff"),  # not UTF-8
+        masked(b"x" * 70_000),  # a length of eight bytes
+        masked(b"one") + masked(b"two"),
+        masked(b"one")[:-1],
+        b"\x81\x01x",  # not masked
+        b"\x81\xfe\x00\x01" + MASK + b"x",  # not the shortest length
+    ],
+)
+def test_it_leaves_everything_else_to_the_library(data: bytes) -> None:
+    assert _whole_text(data) is None
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.lists(st.integers(1, 400), max_size=8))
+def test_it_knows_where_a_frame_ends_or_that_it_does_not_know(texts: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(masked(text) for text in texts)
+    ends = {0}
+    for text in texts:
+        ends.add(max(ends) + len(masked(text)))
+    at, left = 0, 0
+    for cut in [*cuts, len(data)]:
+        piece = data[at : at + cut]
+        if not piece:
+            break
+        at += len(piece)
+        now = _left_after(piece, left)
+        if now is None:
+            return  # a header was cut: from here on the library reads alone
+        left = now
+        assert (left == 0) == (at in ends)
