@@ -156,30 +156,30 @@ async def people_disable(server: Server, name: str) -> None:
     await people.set_disabled(server.store, email_of(name))
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b'"x"',
-        b"{}",
-        b'{"email":{"$gt":""},"password":"x"}',
-        b'{"email":"claire@airline.example","password":{"$gt":""}}',
-        b'{"email":"claire@airline.example","password":null}',
-        b'{"email":["claire@airline.example"],"password":"x"}',
-        b'{"email":"claire@airline.example","password":"x","role":"admin"}',
-        b'{"email":"claire@airline.example","password":""}',
-        b'{"email":"\xff","password":"x"}',
-        b'{"email":"claire@airline.example","password":"\\ud800"}',
-        b"[" * 8000,
-        b'{"email":"claire@airline.example","password":"' + b"x" * 9000 + b'"}',
-    ],
-)
-async def test_what_is_no_sign_in_is_refused(server: Server, body: bytes) -> None:
-    answer = await server.http.post("/api/login", content=body, headers={"origin": server.url})
-    assert answer.status_code in (400, 401)
-    assert "set-cookie" not in answer.headers
+NO_SIGN_IN = [
+    b"",
+    b"null",
+    b"[]",
+    b'"x"',
+    b"{}",
+    b'{"email":{"$gt":""},"password":"x"}',
+    b'{"email":"claire@airline.example","password":{"$gt":""}}',
+    b'{"email":"claire@airline.example","password":null}',
+    b'{"email":["claire@airline.example"],"password":"x"}',
+    b'{"email":"claire@airline.example","password":"x","role":"admin"}',
+    b'{"email":"claire@airline.example","password":""}',
+    b'{"email":"\xff","password":"x"}',
+    b'{"email":"claire@airline.example","password":"\\ud800"}',
+    b"[" * 8000,
+    b'{"email":"claire@airline.example","password":"' + b"x" * 9000 + b'"}',
+]
+
+
+async def test_what_is_no_sign_in_is_refused(server: Server) -> None:
+    for body in NO_SIGN_IN:
+        answer = await server.http.post("/api/login", content=body, headers={"origin": server.url})
+        assert answer.status_code in (400, 401), body
+        assert "set-cookie" not in answer.headers
 
 
 async def test_guessing_passwords_is_slowed_down(start: Start) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 
-import pytest
-
 from aparte.actions import expiry
 from aparte.identity import METHODS, email_code
 from checking import asked, tries, wrong
@@ -45,20 +43,22 @@ async def test_the_code_goes_to_the_address_on_file_and_proves_the_booking(serve
         assert action in log
 
 
-@pytest.mark.parametrize("form", ["{0} {1}", "{0}-{1}", " {0}{1} ", "arabic", "fullwidth"])
-async def test_the_code_may_be_typed_as_people_type(server: Server, form: str) -> None:
-    visitor, _, thread = await server.meeting()
-    check, code = await asked(server, visitor, thread)
-    zero = {"arabic": 0x0660, "fullwidth": 0xFF10}.get(form)
-    typed = form.format(code[:4], code[4:]) if zero is None else "".join(chr(zero + int(digit)) for digit in code)
-    await visitor.do("code", conversation=thread, check=check, code=typed)
-    await visitor.check("verified")
-
-
-@pytest.mark.parametrize("booking", ["qx7t4p", " QX7 T4P ", "QX7-T4P"])
-async def test_the_booking_may_be_typed_as_people_type(server: Server, booking: str) -> None:
-    visitor, _, thread = await server.meeting()
-    await asked(server, visitor, thread, booking)
+async def test_booking_and_code_may_be_typed_as_people_type(start: Start) -> None:
+    async with start(record_sends_per_day=50) as server:
+        for booking, form in (
+            ("qx7t4p", "{0} {1}"),
+            (" QX7 T4P ", "{0}-{1}"),
+            ("QX7-T4P", " {0}{1} "),
+            (BOOKING, "arabic"),
+            (BOOKING, "fullwidth"),
+        ):
+            visitor = await server.visitor()
+            thread = await visitor.open("Hello")
+            check, code = await asked(server, visitor, thread, booking)
+            zero = {"arabic": 0x0660, "fullwidth": 0xFF10}.get(form)
+            typed = form.format(code[:4], code[4:]) if zero is None else "".join(chr(zero + int(one)) for one in code)
+            await visitor.do("code", conversation=thread, check=check, code=typed)
+            await visitor.check("verified")
 
 
 async def test_the_letter_says_nothing_of_the_conversation(server: Server) -> None:
