@@ -337,3 +337,15 @@ async def test_it_bounds_how_often_one_address_begins(start: Start) -> None:
         assert 50 < answer["retry_after"] <= 60
         assert server.rows("SELECT count(*) FROM conversation") == [(2,)]
         assert thread
+
+
+async def test_who_only_looks_on_does_not_show(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    odile = await server.agent("odile")
+    await odile.watch(thread)
+    await odile.send("typing", conversation=thread)
+    await odile.settle()
+    await visitor.settle()
+    assert "typing" not in visitor.types()
+    await claire.send("typing", conversation=thread)
+    await visitor.expect("typing")

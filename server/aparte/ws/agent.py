@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aparte import frames
-from aparte.actions import acts, checks, messages, reading, threads
+from aparte.actions import acts, checks, door, messages, reading, threads
 from aparte.errors import TooMany
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
@@ -47,6 +47,9 @@ async def _close(socket: Socket, frame: frames.Close) -> None:
 
 async def _agent_types(socket: Socket, frame: frames.Typing) -> None:
     socket.require_watched(frame.conversation)
+    row = await socket.parts.store.read(lambda c: door.see(c, socket.agent, frame.conversation))
+    if row.agent_id != socket.agent.agent.id:
+        return  # who only looks on does not show
     socket.parts.hub.tell(frame.conversation, frames.SomeoneTypes(frame.conversation, "staff"), staff=False)
 
 
