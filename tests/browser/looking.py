@@ -16,7 +16,7 @@ AXE: Final = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.
 SMALLEST: Final = 24  # CSS pixels, WCAG 2.2 success criterion 2.5.8
 
 RUN = """(only) => axe.run(document, {
-    iframes: false, ...(only ? {runOnly: only} : {rules: {'target-size': {enabled: true}}}),
+    iframes: false, resultTypes: ['violations'], ...(only ? {runOnly: only} : {rules: {'target-size': {enabled: true}}}),
 }).then((it) => it.violations.map((one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 160)).join(' | ')))"""
 # What can be pressed and is too small; a link within a sentence may be.
 SMALL = """(least) => [...document.querySelectorAll('button, a[href], input, select, textarea, summary, [tabindex="0"]')].filter((it) => {
