@@ -5,6 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +104,25 @@ def test_it_refuses_a_folder_with_something_in_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="not empty"):
         bench.run(data=tmp_path, extent=SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_it_leaves_no_server_behind_when_it_is_ended(tmp_path: Path) -> None:
+    program = f"from aparte.cli import main; main(['bench', '--data', {str(tmp_path / 'kept')!r}])"
+    running = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        log = tmp_path / "kept" / "logs" / "echo.log"
+        for _ in range(600):
+            if log.exists():
+                break
+            time.sleep(0.05)
+        running.terminate()
+        assert running.wait(60) == 128 + signal.SIGTERM
+    finally:
+        running.kill()
+        running.wait()
+    settings = tomllib.loads((tmp_path / "kept" / "aparte.toml").read_text())
+    with pytest.raises(ConnectionRefusedError):
+        servers.status_of(settings["port"], "/healthz")
 
 
 # ── a server that works, and one that does not ──────────────────────────────────────────────────────────────

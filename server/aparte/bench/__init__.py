@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import statistics
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +69,7 @@ def run(
     extent = extent or Extent(rounds, idle=5_000 if rounds >= 3 else 1_000)
     console = Console(stderr=True, highlight=False)
     spoken = None if dialogues is None else replay.read(dialogues)
-    with _folder(data) as folder:
+    with _ended_in_order(), _folder(data) as folder:
         made = servers.make(folder)
         rows = _measure(console, made, extent)
         if spoken is not None:
@@ -80,6 +83,19 @@ def run(
     for row in missed:
         console.print(f"[red]missed:[/red] {row.name}")
     return 1 if check and missed else 0
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl-C does, so that no server is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
