@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import uvicorn.server
 
 pytest.register_assert_rewrite("harness", "clients", "threads")
 
@@ -29,14 +28,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(prepared: Path, tmp_path: Path) -> Start:
     """Starts a server with settings of one's own: `async with start(code_tries=2) as server`."""
     return harness.starter(prepared, tmp_path)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def hurried() -> Iterator[None]:
-    """Servers that end with their tests do so at once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(uvicorn.server, "asyncio", harness.Hurried())
-        yield
 
 
 @pytest.fixture

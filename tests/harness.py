@@ -53,6 +53,7 @@ from aparte.model import Site
 from aparte.store import Store, database_of
 from aparte.vault import Vault
 from clients import SECONDS, SITE, AgentDesk, Client, Frame, Visitor, new_visitor_token
+from hurrying import hurried
 from listening import serving
 
 SECRET: Final = "s" * 40
@@ -294,6 +295,7 @@ class Server:
 async def running(folder: Path, **chosen: Any) -> AsyncIterator[Server]:
     """A server over the prepared `folder`, with a mailbox and an airline of its own; all end with the block."""
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(hurried())
         bound = stack.enter_context(contextlib.closing(loopback_socket(int(chosen.pop("port", 0)))))
         mailbox = Mailbox()
         await mailbox.start()
@@ -325,7 +327,9 @@ async def running(folder: Path, **chosen: Any) -> AsyncIterator[Server]:
             asyncio.create_task(server_app.serve(app, settings, sockets=[bound], on_ready=ready.set, stop=stop))
         )
         await _until(ready, tasks[0])
-        http = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port_of(bound)}"))
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port_of(bound)}", verify=False)
+        )
         parts: Parts = app.state.parts
         await sites.add_site(parts.store, site(int(airline_url.rpartition(":")[2])))
         server = Server(
@@ -364,17 +368,6 @@ async def _until(ready: asyncio.Event, task: asyncio.Task[None]) -> None:
     if task.done():
         task.result()
         raise AssertionError("the server ended before it was ready")
-
-
-class Hurried:
-    """asyncio as uvicorn sees it in tests. It looks ten times a second whether it shall end, and then waits another
-    tenth; hundreds of servers that end with their tests would wait for a minute in all."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(asyncio, name)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(min(seconds, 0.01))
 
 
 def starter(template: Path, folder: Path) -> Start:
