@@ -59,8 +59,9 @@ _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
 }
 
 
-def _raw(body: Part) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(body))
+def _raw(stored: Stored, body: Part) -> msgspec.Raw:
+    """The body as JSON; made once, as long as a reader sees it whole."""
+    return msgspec.Raw(stored.raw if body is stored.body and stored.raw else msgspec.json.encode(body))
 
 
 def visitor_event(stored: Stored, directory: Directory) -> Event:
@@ -81,7 +82,7 @@ def visitor_event(stored: Stored, directory: Directory) -> Event:
         stored.kind,
         stored.at,
         sender,
-        _raw(_FOR_VISITOR[stored.kind](stored.body)),
+        _raw(stored, _FOR_VISITOR[stored.kind](stored.body)),
         stored.cid if stored.sender_kind == "visitor" else "",
     )
 
@@ -107,7 +108,7 @@ def staff_event(stored: Stored, directory: Directory) -> Event:
         stored.kind,
         stored.at,
         sender,
-        _raw(stored.body),
+        _raw(stored, stored.body),
         stored.cid,
         stored.visitor_seq or 0,
     )

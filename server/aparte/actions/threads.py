@@ -97,6 +97,8 @@ def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[Visitor
         visitor_seq=0,
         staff_seq=0,
         last_said=0,
+        visitor_said=0,
+        staff_said=0,
         unread=0,
         held=0,
         since=tx.now,

@@ -60,6 +60,8 @@ class Conversation:
     visitor_seq: int
     staff_seq: int
     last_said: int
+    visitor_said: int
+    staff_said: int
     unread: int
     held: int
     since: float

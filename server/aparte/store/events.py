@@ -33,6 +33,7 @@ class Stored:
     at: float
     body: Part
     cid: str = ""
+    raw: bytes = b""  # the body as JSON, once it has been made
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,6 @@ _KNOWN = Among(
 # Built once: making a statement anew costs more than running it.
 _OF_THREAD = select(table).where(table.c.conversation_id == bindparam("thread"))
 _AT = Direct(_OF_THREAD.where(table.c.staff_seq == bindparam("number")))
-_LAST = (
-    _OF_THREAD.where(table.c.sender_kind == bindparam("side"), table.c.kind.in_(("message", "held")))
-    .order_by(table.c.staff_seq.desc())
-    .limit(1)
-)
 
 
 def bound(row: Conversation, stored: Stored) -> tuple[str | int | None, ...]:
@@ -98,7 +94,8 @@ class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def to_row(vault: Vault, row: Conversation, stored: Stored, cid_key: bytes | None, mac: bytes | None) -> dict[str, Any]:
-    plain = msgspec.json.encode(_Kept(msgspec.Raw(msgspec.json.encode(stored.body)), stored.cid))
+    stored.raw = stored.raw or msgspec.json.encode(stored.body)
+    plain = msgspec.json.encode(_Kept(msgspec.Raw(stored.raw), stored.cid))
     return {
         "conversation_id": row.id,
         "staff_seq": stored.staff_seq,
@@ -206,12 +203,6 @@ def page(
 def at_number(connection: Connection, vault: Vault, row: Conversation, staff_seq: int) -> Stored | None:
     """One event of the staff stream."""
     found = _AT.run(connection, {"thread": row.id, "number": staff_seq}).first()
-    return _from_row(vault, row, found) if found else None
-
-
-def last_message_of(connection: Connection, vault: Vault, row: Conversation, sender_kind: str) -> Stored | None:
-    """The latest message that this side wrote, held ones included."""
-    found = connection.execute(_LAST, {"thread": row.id, "side": sender_kind}).first()
     return _from_row(vault, row, found) if found else None
 
 

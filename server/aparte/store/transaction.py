@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, insert
 
 from aparte.errors import CidConflict, NotFound
-from aparte.frames import MessageBody, NoteBody, Part
+from aparte.frames import NoteBody, Part
 from aparte.store import conversations, events
 from aparte.store.conversations import Conversation
 from aparte.store.events import Known, Stored
 from aparte.store.schema import audit as audit_table
 from aparte.vault import Vault
+
+SAID: Final = frozenset({"message", "held"})
+TAIL_CHARS: Final = 200  # more than the guard looks back
+TAILS: Final = 10_000  # conversations and sides whose ends are kept in memory: some 5 MB
 
 
 def new_id() -> str:
@@ -31,10 +36,34 @@ def cid_key(conversation: str, sender: str, cid: str) -> bytes:
     return hashlib.sha256(f"{conversation}|{sender}|{cid}".encode()).digest()[:16]
 
 
+class Tails:
+    """How the last message of each side ended, so that a number split over two messages is found without reading the
+    first one again. An entry counts only for the very message that the conversation's row names."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
+
+    def get(self, key: tuple[str, str], number: int) -> str | None:
+        found = self._kept.get(key)
+        return found[1] if found is not None and found[0] == number else None
+
+    def put(self, key: tuple[str, str], number: int, text: str) -> str:
+        """Keeps the end of the message of this staff number, and returns it."""
+        tail = text[-TAIL_CHARS:]
+        self._kept[key] = (number, tail)
+        if len(self._kept) > TAILS:
+            self._kept.popitem(last=False)
+        return tail
+
+    def clear(self) -> None:
+        """After a rollback: what was put since may never have been written."""
+        self._kept.clear()
+
+
 class Tx:
     """The write side of the store inside one transaction. `now` is the store's clock in epoch seconds."""
 
-    def __init__(self, connection: Connection, vault: Vault, now: float) -> None:
+    def __init__(self, connection: Connection, vault: Vault, now: float, tails: Tails | None = None) -> None:
         self.connection = connection
         self.vault = vault
         self.now = now
@@ -45,6 +74,7 @@ class Tx:
         self._audit: list[dict[str, Any]] = []
         self._known: dict[bytes, Known] = {}
         self._asked: set[bytes] = set()
+        self._tails = Tails() if tails is None else tails
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,6 +152,12 @@ class Tx:
         if visible:
             row.visitor_seq += 1
         row.updated_at = self.now
+        if kind in SAID:
+            if sender[0] == "visitor":
+                row.visitor_said = stored.staff_seq
+            else:
+                row.staff_said = stored.staff_seq
+            self._tails.put((row.id, sender[0]), stored.staff_seq, getattr(body, "text", ""))
         self._rows.append(sealed)
         if key is not None and mac is not None:
             self._known[key] = Known(row.id, stored.staff_seq, stored.visitor_seq, kind, self.now, mac, stored.id)
@@ -130,19 +166,16 @@ class Tx:
         self.published.append(stored)
         return stored
 
-    def previous_text(self, row: Conversation, sender_kind: str) -> str:
-        """The text that this side wrote last in the conversation, as stored; "" when there is none."""
-        for stored in reversed(self.published):
-            if (
-                stored.conversation == row.id
-                and stored.sender_kind == sender_kind
-                and stored.kind in ("message", "held")
-            ):
-                return getattr(stored.body, "text", "")
-        last = events.last_message_of(self.connection, self.vault, row, sender_kind)
-        return (
-            last.body.text if last and isinstance(last.body, MessageBody) else getattr(last and last.body, "text", "")
-        )
+    def previous_text(self, row: Conversation, side: str) -> str:
+        """The end of the text that this side wrote last in the conversation, as stored; "" when there is none."""
+        said = row.visitor_said if side == "visitor" else row.staff_said
+        if not said:
+            return ""
+        tail = self._tails.get((row.id, side), said)
+        if tail is None:
+            last = events.at_number(self.connection, self.vault, row, said)
+            tail = self._tails.put((row.id, side), said, getattr(last.body, "text", "") if last else "")
+        return tail
 
     def previous_note(self, row: Conversation) -> str:
         """The text of the last note in the conversation, as stored; "" when there is none."""
@@ -194,3 +227,4 @@ class Tx:
         self._audit.clear()
         self._known.clear()
         self._asked.clear()
+        self._tails.clear()

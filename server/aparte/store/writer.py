@@ -22,7 +22,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from aparte.errors import AparteError, StoreDown, TooMany, Unreadable
 from aparte.store.events import Stored
-from aparte.store.transaction import Tx
+from aparte.store.transaction import Tails, Tx
 from aparte.vault import Vault
 
 T = TypeVar("T")
@@ -81,6 +81,7 @@ class Writer:
         self._publish = publish
         self._most = most
         self._waiting = waiting
+        self._tails = Tails()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -168,8 +169,15 @@ class Writer:
             return [_Done(job, error=error) for job in jobs], []
 
     def _attempt(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
+        try:
+            return self._in_one_commit(jobs, together=together)
+        except BaseException:
+            self._tails.clear()  # what was rolled back must not be remembered as said
+            raise
+
+    def _in_one_commit(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
         with self._engine.begin() as connection:
-            tx = Tx(connection, self._vault, self._clock())
+            tx = Tx(connection, self._vault, self._clock(), self._tails)
             if together:
                 plain = [job for job in jobs if job.conversation is not None]
                 tx.prefetch(

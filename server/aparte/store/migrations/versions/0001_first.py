@@ -61,6 +61,8 @@ def upgrade() -> None:
         sa.Column("visitor_seq", sa.BigInteger(), nullable=False),
         sa.Column("staff_seq", sa.BigInteger(), nullable=False),
         sa.Column("last_said", sa.BigInteger(), nullable=False),
+        sa.Column("visitor_said", sa.BigInteger(), nullable=False),
+        sa.Column("staff_said", sa.BigInteger(), nullable=False),
         sa.Column("unread", sa.Integer(), nullable=False),
         sa.Column("held", sa.Integer(), nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
