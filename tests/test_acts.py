@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from aparte.actions import acts, sites
+from aparte.actions import acts, checks, sites
 from aparte.errors import RecordsDown
 from aparte.model import Site
 from aparte.store import outbox
@@ -171,15 +171,19 @@ async def test_an_option_that_is_gone_is_told(server: Server) -> None:
     assert "act.change_failed" in server.audited(thread)
 
 
+@pytest.mark.parametrize("meanwhile", ["time passes", "this is not me"])
 async def test_the_gate_is_asked_again_after_the_company_answered(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
     _, claire, thread = await proven(server)
     details = server.parts.records.details
 
     async def slowly(*arguments):  # type: ignore[no-untyped-def]
         found = await details(*arguments)
-        server.skip(1801)
+        if meanwhile == "time passes":
+            server.skip(1801)
+        else:
+            await checks.not_me(server.parts, str(server.mailbox.letters[-1].link).partition("#")[2])
         return found
 
     monkeypatch.setattr(type(server.parts.records), "details", lambda _self, *arguments: slowly(*arguments))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 
-from aparte.actions import expiry
+from aparte.actions import expiry, tokens
 from aparte.identity import METHODS, email_code
+from aparte.store import people
 from checking import asked, tries, wrong
-from clients import Visitor, new_cid
+from clients import SITE, Visitor, new_cid, new_visitor_token
 from harness import (
     BOOKING,
     JANSEN,
@@ -222,12 +223,18 @@ async def _asked_for_jansen(server: Server, visitor: Visitor, thread: str) -> tu
 
 
 async def test_a_code_counts_in_the_browser_that_asked_alone(server: Server) -> None:
-    """The session is another row for the same person: as after the thread was opened on a second device."""
+    """The same person on a second device: another session, the same conversation."""
     visitor, _, thread = await server.meeting()
     check, code = await asked(server, visitor, thread)
-    server.change("UPDATE identity_check SET session_id = 'aaaaaaaaaaaaaaaaaaaaaa'")
-    assert await tries(visitor, thread, check, code) == "code_refused"
-    assert await visitor.refused("resend", conversation=thread, check=check) == "bad_state"
+    token, [(person,)] = new_visitor_token(), server.rows("SELECT visitor_id FROM conversation")
+    hashed = tokens.token_hash(server.store.vault, token)
+    await server.store.write(lambda tx: people.add_visitor_session(tx, "s" * 22, person, SITE, hashed))
+    second = await server.visitor(token=token)
+    assert second.welcome["conversation"]["id"] == thread
+    assert await tries(second, thread, check, code) == "code_refused"
+    assert await second.refused("resend", conversation=thread, check=check) == "bad_state"
+    await visitor.do("code", conversation=thread, check=check, code=code)
+    assert server.audited(thread).count("check.try") == 1
 
 
 async def test_a_code_is_not_moved_to_another_row(server: Server) -> None:
