@@ -34,7 +34,7 @@ class Jobs:
         """Works until cancelled."""
         parts = self._parts
         await asyncio.gather(
-            self._every(0.25, lambda: inbox.refresh(parts)),
+            self._every(0.4, lambda: inbox.refresh(parts)),
             self._every(0.5, self._sessions),
             self._every(0.5, lambda: marks.store(parts)),
             self._every(1.0, self._presence),

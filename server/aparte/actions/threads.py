@@ -109,6 +109,7 @@ def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[Visitor
         staff_delivered=0,
         staff_read=0,
         check_id=None,
+        has_check=False,
         standing=None,
     )
     conversations.add(tx.connection, row)

@@ -88,6 +88,7 @@ class Life:
     def end(self, tx: Tx, row: Conversation, check: Check, state: str, asked: Asked = UNASKED) -> None:
         """Ends a check in `state`; its code is void."""
         check.state, check.code_mac = state, None
+        row.has_check = row.has_check and check.id != row.check_id
         checks.save(tx, row, check)
         self.show(tx, row, check, asked=asked)
 
@@ -98,7 +99,7 @@ class Life:
         self._make_room(tx, row)
         check = Check(new_id(), row.id, "", None, Secret(reference), "offered", None, 0, tx.now, tx.now + DAY)
         checks.add(tx, row, check)
-        row.check_id = check.id
+        row.check_id, row.has_check = check.id, True
         self.show(tx, row, check, asked=asked)
         return check
 
@@ -123,7 +124,7 @@ class Life:
             self._make_room(tx, row)
             check = Check(new_id(), row.id, "", None, Secret(), "offered", None, 0, tx.now, tx.now)
             checks.add(tx, row, check)
-            row.check_id = check.id
+            row.check_id, row.has_check = check.id, True
         check.session, check.record, check.secret = session, record, Secret(normal_reference(reference))
         check.state, check.tries = "started", 0
         # Never equal to a code's hash: an answer to a check without a letter fails like any wrong one.

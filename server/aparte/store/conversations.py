@@ -72,6 +72,7 @@ class Conversation:
     staff_delivered: int
     staff_read: int
     check_id: str | None
+    has_check: bool
     standing: bytes | None
 
     @property

@@ -108,6 +108,7 @@ conversation = Table(
     Column("staff_delivered", BigInteger, nullable=False),
     Column("staff_read", BigInteger, nullable=False),
     Column("check_id", String, nullable=True),
+    Column("has_check", Boolean, nullable=False),  # it can still succeed, so no other is offered
     Column("standing", LargeBinary, nullable=True),
     Index("ix_conversation_inbox", "state", "agent_id"),
     # Few of many: looked through every few seconds for proofs whose time is over.

@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("staff_delivered", sa.BigInteger(), nullable=False),
         sa.Column("staff_read", sa.BigInteger(), nullable=False),
         sa.Column("check_id", sa.String(), nullable=True),
+        sa.Column("has_check", sa.Boolean(), nullable=False),
         sa.Column("standing", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
