@@ -159,3 +159,12 @@ async def test_what_was_read_just_before_the_end_is_kept(start: Start) -> None:
         folder = server.folder
     async with start(again=folder) as server:
         assert stored(server)["visitor_read"] == 2
+
+
+async def test_a_mark_from_the_future_does_not_hide_what_comes(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await visitor.send("mark", conversation=thread, read=2**53 - 1)
+    await visitor.settle()
+    await claire.reply(thread, "Not read yet")
+    await marks.store(server.parts)
+    assert stored(server)["visitor_read"] == 2

@@ -238,6 +238,17 @@ async def test_a_repeated_claim_is_no_second_one(server: Server) -> None:
     assert visitor.heard("assigned") == []
 
 
+async def test_what_is_not_in_the_queue_is_not_claimed(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    odile = await server.agent("odile")
+    assert await odile.refused("claim", conversation=thread) == "bad_state"  # a lead takes it by transfer
+    await claire.do("close", conversation=thread)
+    for desk in (claire, odile):
+        assert await desk.refused("claim", conversation=thread) == "bad_state"
+    await visitor.settle()
+    assert [one["body"]["agent"]["name"] for one in visitor.heard("assigned")] == ["Claire"]
+
+
 async def test_the_visitor_reads_who_answers(server: Server) -> None:
     visitor, _, _ = await server.meeting()
     assigned = await visitor.event("assigned")
