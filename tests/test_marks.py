@@ -91,7 +91,7 @@ async def test_it_counts_what_staff_have_not_read(server: Server) -> None:
 
 
 async def test_they_wait_for_a_store_that_is_down(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor, claire, thread = await server.meeting()
+    visitor, _, thread = await server.meeting()
     await visitor.settle()
     write, down = server.store.write, True
 
