@@ -32,9 +32,9 @@ def _base64(data: bytes) -> set[bytes]:
 
 
 def written(word: str) -> set[bytes]:
-    """The ways in which a word may lie in a file."""
+    """The ways in which a word may lie in a file. What is longer than a name or an address is looked for as it is."""
     ways: set[bytes] = set()
-    for text in {word, word.lower(), word.upper(), word.casefold()}:
+    for text in {word} if len(word) > 30 else {word, word.lower(), word.upper(), word.casefold()}:
         plain = text.encode()
         for data in (plain, text.encode("utf-16-le"), text.encode("utf-16-be")):
             ways |= {data, data.hex().encode(), data.hex().upper().encode()} | _base64(data)

@@ -3,9 +3,10 @@
 What is not there and what is not yours give the same answer, byte for byte, but for the ids. A new frame fails here
 until it has its row; see test_access_routes.py for the routes.
 
-Watched to fail: `door.see` and `door.enter` that let everybody in, a history or mark that asks for no watching,
-`held_of` and `checks.find` without the conversation, a refusal with a sentence of its own for what exists, a claim
-that takes what a colleague has, an agent's frame among the visitor's, a rule taken out of a table.
+Watched to fail: `door.see`, `door.enter`, `may_see` and `may_act` that let everybody in; marks and typing that ask for no
+watching; a held message found without its conversation; a refusal with a sentence of its own for what exists; a claim
+that takes what a colleague has; a thread that stays on the screen that gave it away; a client id that counts beyond its
+conversation; a first frame that is no hello; an unfreeze by anybody; a rule taken out of a table.
 """
 
 from __future__ import annotations

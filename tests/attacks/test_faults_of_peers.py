@@ -1,9 +1,9 @@
 """Faults that other products had, each by name.
 
-Watched to fail, one by one: a verification that is not awaited; a password check that any object passes; a comparison of
-beginnings; tries that are counted after comparing, or not in the comparing transaction; a send count that refuses; a
-session that outlives its password; a room for each click; a message stored as it came when it looks sealed; a
-forwarding header that is believed.
+Watched to fail, one by one: a verification that is not awaited; a ticket and a link that are compared by their
+beginnings; tries that are not counted; a send count that refuses; sessions and sockets that outlive their password; a
+room or a message for each click; a message kept as it came when it looks sealed; a forwarding header that is believed, or
+believed from its wrong end.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 The decoder's own tests hold what is no frame; these send it to the running server, as visitor, as agent, before hello
 and as the body of every POST. `Server` fails each test in which the product met a fault that it had to catch.
 
-Watched to fail: a decoder that lets lone surrogates through, one that raises what nobody catches, numbers beyond what the
-database holds, a second hello that is taken, a socket that may wait for ever, a rate that nobody counts, a body without
-an end.
+Watched to fail: a decoder that raises what nobody catches, numbers beyond what the database holds, binary that is taken
+for text, a second hello that is taken, a socket that may wait for ever, a hello that names any number of conversations, a
+rate that nobody counts, a body without an end, a place that is never given back.
 """
 
 from __future__ import annotations
@@ -29,17 +29,14 @@ CID = "01234567-89ab-cdef-0123-456789abcdef"
 DEEP = "[" * 30_000 + "]" * 30_000
 ODD_JSON = {
     "nothing": "",
-    "a space": " ",
     "no JSON": "hello",
     "cut": '{"t":"post","cid"',
     "two values": '{"t":"ping"}{"t":"ping"}',
     "a list": '[{"t":"ping"}]',
-    "a number": "1",
     "null": "null",
     "no type": "{}",
     "type is a number": '{"t":1}',
     "type is an object": '{"t":{"t":"ping"}}',
-    "type is null": '{"t":null}',
     "unknown type": '{"t":"drop table"}',
     "server's type": '{"t":"ack","cid":"' + CID + '","conversation":"' + ID + '","seq":1,"at":1}',
     "unknown field": '{"t":"ping","x":1}',
@@ -63,7 +60,6 @@ ODD_JSON = {
     "id is an object": '{"t":"post","cid":"' + CID + '","conversation":{"$ne":null},"text":"a"}',
     "id with a line end": '{"t":"post","cid":"' + CID + '","conversation":"' + ID + '\\n","text":"a"}',
     "id with SQL": '{"t":"post","cid":"' + CID + '","conversation":"\' OR 1=1 --","text":"a"}',
-    "cid is no UUID": '{"t":"post","cid":"1","conversation":"' + ID + '","text":"a"}',
     "cid in capitals": '{"t":"post","cid":"' + CID.upper() + '","conversation":"' + ID + '","text":"a"}',
     "too long": json.dumps({"t": "post", "cid": CID, "conversation": ID, "text": "é" * 4001}),
     "far too long": json.dumps({"t": "post", "cid": CID, "conversation": ID, "text": "a" * 20_000}),
@@ -148,7 +144,6 @@ ODD_HELLOS = {
     "no token": json.dumps({name: value for name, value in HELLO.items() if name != "token"}),
     "not a hello": '{"t":"ping"}',
     "an open": json.dumps({"t": "open", "cid": CID, "text": "Hello"}),
-    "odd language": json.dumps({**HELLO, "lang": "xx"}),
     "huge epoch": json.dumps({**HELLO, "epoch": "e" * 300}),
     "number beyond": json.dumps({**HELLO, "last_seq": 2**64}),
 }
@@ -306,7 +301,6 @@ ODD_BODIES = {
     "null": b"null",
     "a list": b"[]",
     "deep": DEEP.encode()[:8000],
-    "a byte order mark": b"\xef\xbb\xbf{}",
     "bad UTF-8": b'{"email":"\xff\xfe","password":"x"}',
     "UTF-16": '{"email":"a@b","password":"x"}'.encode("utf-16"),
     "lone surrogate": b'{"email":"\\ud800@b.example","password":"\\ud800"}',

@@ -15,6 +15,7 @@ import asyncio
 import json
 from datetime import timedelta
 
+from aparte.actions import tokens
 from aparte.address import mask
 from aparte.vault import new_token
 from clients import SITE, AgentDesk, Client, Visitor
@@ -274,7 +275,7 @@ async def test_the_same_persons_other_browser_cannot_answer(server: Server) -> N
     server.change(
         "INSERT INTO visitor_session SELECT ?, visitor_id, site_id, ?, NULL, created_at - 1, seen_at FROM visitor_session",
         "B" * 22,
-        server.store.vault.mac("session", "visitor", token),
+        tokens.token_hash(server.store.vault, token),
     )
     other = await server.visitor(token=token)
     assert other.welcome["conversation"]["id"] == thread

@@ -1,8 +1,8 @@
 """SCOREBOARD 36, the server's part: it asks nobody but those whom the operator named, and tells them nothing of a talk.
 
-Watched to fail: a look-up of another host's name and a connection to it; an answer without a policy header (each of
-them), the answer to a fault of ours without any; a code, an address, a text or a card in the log; a reference in the
-connector's address; a name, a text and a reference in a letter.
+Watched to fail: a look-up of another host's name; a datagram to another port; an answer without a policy header, with
+the server's name, with a looser policy; the answer to a fault of ours without headers; a site that anybody may frame; a
+text and a code in the log; a visitor's name in a letter; a redirect that is followed.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Every disguise of tests/data/disguises.json goes through every field of the running server that takes a text. The
 guard's own tests hold what is found; these hold that no way leads past it.
 
-Watched to fail: each path without the guard (message, reply, note, reason, name, title, page, browser), a second half
-that is not read after the first, a repeat that is judged by the cleaned text, a reference that is looked up with a
-card in it, an option that is kept as it came.
+Watched to fail: each path without the guard (message, reply, note, reason, and what opens a conversation); a second half
+that is not read after the first, in notes, in one commit, or after the other side's text; a repeat that is judged by the
+cleaned text; a reference and an option that are taken with a card in them.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ async def test_no_reason_for_an_override_carries_a_secret(start: Start) -> None:
     async with start(**RAISED) as server:
         visitor, desk, thread = await server.meeting("Hello")
         lead = await server.agent("odile")
-        cases = [case for case in CASES if "previous" not in case and 3 <= len(case["text"]) <= 200]
+        cases = [case for case in CASES if "previous" not in case and 3 <= len(case["text"]) <= 200][::3]
         for case in cases:
             held = (await desk.reply(thread, "Your flight to Toronto is booked."))["held"]
             await lead.do("override", conversation=thread, held=held, reason=case["text"])
