@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aparte.topics import Noticed, notice, reference_matches
+from aparte.topics import Noticed, notice
 
 FORMATS = ("XXXXXX",)
 
@@ -82,15 +82,6 @@ def test_it_finds_no_reference_for_a_site_without_masks() -> None:
     assert notice("QX7T4P", ("", "---")) == Noticed("general", ())
 
 
-@pytest.mark.parametrize(
-    ("reference", "matches"),
-    [("QX7T4P", True), (" qx7t4p ", True), ("QX7T4", False), ("QX7T4PX", False), ("123456", False), ("MONDAY", False), ("", False), ("QX7T4P QX7T4P", False)],
-)  # fmt: skip
-def test_it_tells_whether_a_reference_is_the_sites(reference: str, matches: bool) -> None:
-    assert reference_matches(reference, FORMATS) is matches
-    assert not reference_matches(reference, ())
-
-
 def test_it_names_the_more_sensitive_of_two_topics() -> None:
     text = "Your flight is now on Tuesday; there is a 58 euro supplement."
     assert notice(text, by_staff=True).topic == "payment"
@@ -105,7 +96,6 @@ def test_it_reads_over_line_ends_and_typographic_signs() -> None:
 @given(st.text(st.characters(exclude_categories=[])), st.booleans())
 def test_it_raises_on_no_text(text: str, by_staff: bool) -> None:
     assert notice(text, FORMATS, by_staff=by_staff).topic in ("general", "booking", "payment")
-    reference_matches(text, FORMATS)
 
 
 def lines_run(text: str, by_staff: bool) -> int:

@@ -301,10 +301,9 @@ class Hub:
                 watch.sent = seq
                 peer.push(data)
 
-    def tell(self, conversation: str, frame: Frame, *, staff: bool, but: Peer | None = None) -> None:
+    def tell(self, conversation: str, frame: Frame, *, staff: bool) -> None:
         """An ephemeral frame to one audience of a conversation."""
         data = b""
         for peer in self.watchers(conversation, staff=staff):
-            if peer is not but:
-                data = data or encode(frame)
-                peer.push(data, lasting=False)
+            data = data or encode(frame)
+            peer.push(data, lasting=False)

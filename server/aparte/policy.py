@@ -9,7 +9,7 @@ A record is named here by an opaque string (a keyed index); two are the same whe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from types import MappingProxyType
 from typing import Final
@@ -134,17 +134,6 @@ Decision = Allow | AskCheck | Hold | Refuse
 _ALLOW: Final = Allow()
 
 
-def fresh_until(assurance: Assurance, policy: Policy, level: Level | None = None) -> float:
-    """The first moment, in epoch seconds, at which the proof of `level` counts no more; infinity for V0 and V1.
-
-    Args: level defaults to the level of the assurance itself.
-    """
-    limits = policy.freshness.get(assurance.level if level is None else level)
-    if limits is None:
-        return inf
-    return min(assurance.since + limits.most_seconds, assurance.seen + limits.idle_seconds)
-
-
 def fresh(assurance: Assurance, policy: Policy, now: float) -> Level:
     """The level that still counts at `now` (epoch seconds).
 
@@ -164,22 +153,6 @@ def fresh(assurance: Assurance, policy: Policy, now: float) -> Level:
         ):
             return level
     return Level.V0
-
-
-def touched(assurance: Assurance, policy: Policy, now: float) -> Assurance:
-    """The assurance after an activity of the visitor at `now` (epoch seconds).
-
-    The one right way to move `seen`: activity prolongs a proof that still counts and revives none that has ended.
-    """
-    level = fresh(assurance, policy, now)
-    if assurance.level >= Level.V2 and level is Level.V0:
-        return NOTHING_PROVEN
-    return replace(assurance, level=level, seen=now)
-
-
-def spent(assurance: Assurance) -> Assurance:
-    """What is left after an act at V3: such a proof serves one act. Times stay, so V2 ends when it would have."""
-    return replace(assurance, level=Level.V2) if assurance.level is Level.V3 else assurance
 
 
 def decide(act: str, record: str | None, assurance: Assurance, policy: Policy, now: float) -> Decision:

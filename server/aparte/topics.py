@@ -244,14 +244,6 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
     return _NOTHING
 
 
-def reference_matches(reference: str, formats: tuple[str, ...]) -> bool:
-    """Whether `reference`, in any case and with blanks around it, is one of the site's."""
-    plain = _plain(reference[:_LONGEST]).strip()
-    return any(
-        pattern.fullmatch(plain) and (not is_mixed or _has_both(plain)) for pattern, is_mixed, _ in _compiled(formats)
-    )
-
-
 def _speaks_of(rules: tuple[_Rule, ...], plain: str, words: frozenset[str], has_digit: bool) -> bool:
     for rule in rules:
         if (has_digit or not rule.needs_digit) and not words.isdisjoint(rule.words) and rule.pattern.search(plain):

@@ -17,7 +17,7 @@ from aparte.guard import accounts, cards, codes
 from aparte.guard.outgoing import asks_for_secret, foreign_links
 from aparte.guard.reading import BREAK, CARD_MARK, CODE_MARK, IBAN_MARK, masked, read
 
-__all__ = ["Cleaned", "asks_for_secret", "clean", "ends_in_digits", "foreign_links", "needs_previous"]
+__all__ = ["Cleaned", "asks_for_secret", "clean", "foreign_links", "needs_previous"]
 
 # The start of a message that may complete something, and the end of the one before that it may complete. An IBAN
 # of 34 characters, each with a separator, and some words fit.
@@ -48,15 +48,6 @@ class Cleaned:
 def needs_previous(text: str) -> bool:
     """Whether `text` could complete a secret that the message before began. Cheap: asked of every message."""
     return (_DIGIT if text.isascii() else _ANY_DIGIT).search(text, 0, _HEAD) is not None
-
-
-def ends_in_digits(text: str) -> bool:
-    """Whether a secret could begin in `text` and be completed by the next message.
-
-    A caller that remembers this with the last message need not read it again.
-    """
-    plain = read(text[-_TAIL:]).plain
-    return _DIGIT.search(plain) is not None or _ends_in_card(plain) or codes.ends_in_name(plain)
 
 
 def clean(text: str, previous: str = "") -> Cleaned:

@@ -154,10 +154,6 @@ def add_visitor(tx: Tx, visitor_id: str, site_id: str, key_id: int) -> None:
     tx.connection.execute(insert(visitor).values(id=visitor_id, site_id=site_id, key_id=key_id, created_at=tx.now))
 
 
-def visitor_key(connection: Connection, visitor_id: str) -> int:
-    return int(connection.execute(select(visitor.c.key_id).where(visitor.c.id == visitor_id)).scalar_one())
-
-
 def add_visitor_session(tx: Tx, session_id: str, visitor_id: str, site_id: str, token_hash: bytes) -> None:
     tx.connection.execute(
         insert(visitor_session).values(

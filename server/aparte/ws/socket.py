@@ -31,7 +31,6 @@ class Socket:
     site: Site | None = None
     token: str = ""
     lang: Literal["en", "fr"] = "en"
-    last_typing: float = 0.0
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
