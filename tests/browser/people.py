@@ -206,6 +206,13 @@ class Agent:
         await self.press("claim").click()
         await expect(self.field).to_be_visible()
 
+    async def opens_the_check(self) -> None:
+        """By keyboard, after claiming: the field is given the focus, and the shortcuts work outside of it."""
+        await expect(self.field).to_be_focused()
+        await self.page.keyboard.press("Escape")
+        await expect(self.field).not_to_be_focused()
+        await self.page.keyboard.press("a")
+
     async def replies(self, text: str) -> None:
         await self.field.fill(text)
         await self.field.press("Enter")

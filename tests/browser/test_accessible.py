@@ -156,8 +156,7 @@ async def _is_stopped(seen: Findings, customer: Customer, agent: Agent, mailbox:
     """The owner of the address says that it was not he."""
     await customer.says("…!")
     await agent.takes("…!")
-    await agent.page.keyboard.press("Escape")
-    await agent.page.keyboard.press("a")
+    await agent.opens_the_check()
     await agent.dialog.get_by_label(agent.w["booking number"]).fill("")
     await agent.press("ask", agent.dialog).click()
     await customer.page.bring_to_front()
