@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { sendable } from '../shared/text.js';
 import { Link, socketUrl } from '../shared/socket.js';
 import * as api from './api.js';
 import { saveTabs, savedTabs } from './kept.js';
@@ -229,7 +230,7 @@ export class Desk {
    */
   say(conversation, mode, text) {
     this.draft(conversation)[mode] = '';
-    this.ask({ t: mode === 'note' ? 'note' : 'post', conversation, text });
+    this.ask({ t: mode === 'note' ? 'note' : 'post', conversation, text: sendable(text) });
   }
 
   /** Sends what was refused once more. A cid that the server holds against another text needs a new one.

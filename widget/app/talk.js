@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { sendable } from '../../static/shared/text.js';
 import { Link, socketUrl } from '../../static/shared/socket.js';
 import { begin, isCaughtUp, isPassing, reduce } from './reducer.js';
 
@@ -229,10 +230,13 @@ export class Talk {
     if (this.inFlight || !isCaughtUp(this.state) || Date.now() < this.pausedUntil) return;
     const entry = this.state.entries.find((one) => one.state === 'waiting');
     if (!entry || (!this.mine.has(entry.cid) && Date.now() - entry.at < FOREIGN_MS)) return;
-    const { cid, text, name } = entry;
+    const { cid } = entry;
+    const text = sendable(entry.text);
+    const name = sendable(entry.name ?? '');
+    const origin = { ...this.origin, title: sendable(this.origin.title) };
     const { view } = this.state;
     const isSent = this.link.send(
-      view ? { t: 'post', cid, conversation: view.id, text } : { t: 'open', cid, text, ...(name ? { name } : {}), ...this.origin },
+      view ? { t: 'post', cid, conversation: view.id, text } : { t: 'open', cid, text, ...(name ? { name } : {}), ...origin },
     );
     if (!isSent) return;
     const timer = setTimeout(() => {
