@@ -105,7 +105,9 @@ def test_it_documents_every_error_code_with_its_status(error: type[errors.Aparte
 
 
 def test_it_gives_every_error_a_code_of_its_own() -> None:
-    codes = [error.code for error in [errors.AparteError, *heirs(errors.AparteError)]]
+    # The catalogue's own; a module may make a kind of one for itself under its code.
+    kinds = [one for one in heirs(errors.AparteError) if one.__module__ == errors.__name__]
+    codes = [error.code for error in [errors.AparteError, *kinds]]
     assert len(codes) == len(set(codes))
 
 
