@@ -12,8 +12,8 @@ import pytest
 pytest.register_assert_rewrite("harness", "clients", "threads")
 
 import harness  # noqa: E402 (what it asserts is told in full only when it is imported after the line above)
-from aparte.store import Store  # noqa: E402
-from harness import Server, Start  # noqa: E402
+from aparte.store import Store  # noqa: E402 - as above
+from harness import Server, Start  # noqa: E402 - as above
 
 
 @pytest.fixture(scope="session")

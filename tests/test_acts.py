@@ -178,7 +178,7 @@ async def test_the_gate_is_asked_again_after_the_company_answered(
     _, claire, thread = await proven(server)
     details = server.parts.records.details
 
-    async def slowly(*arguments):  # type: ignore[no-untyped-def]
+    async def slowly(*arguments):  # type: ignore[no-untyped-def]  # hands anything on
         found = await details(*arguments)
         if meanwhile == "time passes":
             server.skip(1801)
@@ -196,7 +196,7 @@ async def test_other_frames_go_on_while_the_company_thinks(server: Server, monke
     _, claire, thread = await proven(server)
     go = asyncio.Event()
 
-    async def thinking(*_arguments):  # type: ignore[no-untyped-def]
+    async def thinking(*_arguments):  # type: ignore[no-untyped-def]  # hands anything on
         await go.wait()
         raise RecordsDown
 

@@ -57,7 +57,7 @@ async def test_it_numbers_both_streams_without_a_gap(store: Store) -> None:
 async def test_it_pages_both_ways(store: Store, ask: dict[str, int], expected: list[int]) -> None:
     thread = await talk(store)
     row = await row_of(store, thread)
-    found = await store.read(lambda c: events.page(c, store.vault, row, for_visitor=False, **ask))  # type: ignore[arg-type]
+    found = await store.read(lambda c: events.page(c, store.vault, row, for_visitor=False, **ask))  # type: ignore[arg-type]  # keywords
     assert [one.staff_seq for one in found] == expected
 
 

@@ -307,7 +307,7 @@ async def _full_disk(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
 
     async def most(pages: str) -> int:
-        def run(tx):  # type: ignore[no-untyped-def]
+        def run(tx):  # type: ignore[no-untyped-def]  # a planted fault
             return tx.connection.exec_driver_sql(f"PRAGMA {pages}").scalar_one()
 
         return int(await server.store.write(run))

@@ -37,7 +37,7 @@ def test_it_knows_its_newest_revision() -> None:
     found = dict(
         re.search(r'^revision = "(\w+)".*?^down_revision = (.*?)$', f.read_text(), re.MULTILINE | re.DOTALL).groups()
         for f in files
-    )  # type: ignore[union-attr]
+    )  # type: ignore[union-attr]  # there is one
     before = {value.strip().strip('"') for value in found.values()}
     assert [revision for revision in found if revision not in before] == [migrate.HEAD]
 

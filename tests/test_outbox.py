@@ -49,7 +49,7 @@ class Post:
         _, thread = await make_thread(self.store)
         for body in bodies:
             await self.store.write(
-                lambda tx, body=body: outbox.add(  # type: ignore[misc]
+                lambda tx, body=body: outbox.add(  # type: ignore[misc]  # bound now
                     tx, tx.conversation(thread), "letter", body.encode(), at=tx.now + after
                 )
             )

@@ -82,7 +82,7 @@ class OutboxWorker:
             # What ended while we looked was still waiting when the database was read: not to be done twice.
             if row.id not in self._busy and row.id not in self._ended and len(self._busy) < AT_ONCE:
                 task = self._busy[row.id] = asyncio.create_task(self._take(row))
-                task.add_done_callback(lambda _task, done=row.id: self._done(done))  # type: ignore[misc]
+                task.add_done_callback(lambda _task, done=row.id: self._done(done))  # type: ignore[misc]  # a default is bound now
         if following is None:
             return IDLE_SECONDS
         return max(0.05, min(IDLE_SECONDS, following - now)) if following > now else 1.0

@@ -129,7 +129,7 @@ async def said(client: Client, kind: type, row: Row, ids: Ids) -> list[Frame]:
     """What the server says to this frame."""
     start = len(client.raw)
     fields = row.fields(ids)
-    if "cid" in kind.__struct_fields__:  # type: ignore[attr-defined]
+    if "cid" in kind.__struct_fields__:  # type: ignore[attr-defined]  # of msgspec
         await client.ask(tag(kind), **fields, cid=ids["cid"])
     else:
         await client.send(tag(kind), **fields)

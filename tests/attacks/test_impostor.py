@@ -29,7 +29,7 @@ def of_booking(server: Server, reference: str) -> list[str]:
     booking = server.airline.bookings[reference]
     details = server.airline.details(booking, "en")
     words = [str(line["value"]) for line in details["lines"]]  # type: ignore[attr-defined]  # JSON of the airline
-    words += [str(option["id"]) for option in details["options"]]  # type: ignore[attr-defined]
+    words += [str(option["id"]) for option in details["options"]]  # type: ignore[attr-defined]  # JSON
     words += [booking.passenger, booking.flight, str(details["title"])]
     if booking.email:
         words += [booking.email, booking.email.partition("@")[0], mask(booking.email)]
@@ -64,7 +64,7 @@ async def test_the_right_number_name_and_birth_date_prove_nothing(server: Server
     everybody: list[Client] = [visitor, desk, lead]
     assert await desk.refused("show_record", conversation=thread) == "needs_check"
     assert await lead.refused("show_record", conversation=thread) == "needs_check"
-    option = server.airline.details(server.airline.bookings[BOOKING], "en")["options"][0]["id"]  # type: ignore[index]
+    option = server.airline.details(server.airline.bookings[BOOKING], "en")["options"][0]["id"]  # type: ignore[index]  # JSON
     assert await desk.refused("change", conversation=thread, option=option) == "needs_check"
     held = await desk.reply(thread, "Your flight to Toronto is on Tuesday, Mr Dupont. The supplement is 58 euros.")
     assert held["held"]
@@ -116,7 +116,7 @@ async def test_who_is_proven_for_one_booking_gets_nothing_of_another(server: Ser
     )
     shown = await desk.do("show_record", conversation=thread)
     assert shown["reference"] == BOOKING
-    other = server.airline.details(server.airline.bookings[OTHER_BOOKING], "en")["options"][0]["id"]  # type: ignore[index]
+    other = server.airline.details(server.airline.bookings[OTHER_BOOKING], "en")["options"][0]["id"]  # type: ignore[index]  # JSON
     await desk.do("change", conversation=thread, option=other)
     told = await desk.event("act", state="failed", seconds=10)
     assert told["body"]["code"]
