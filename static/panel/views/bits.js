@@ -98,15 +98,22 @@ export function Marks({ w, entry }) {
 }
 
 /**
- * A window over the rest. The browser keeps the focus in it and gives it back; Esc leaves it.
+ * A window over the rest. The browser keeps the focus in it and gives it back; Esc leaves it. It is never in sight
+ * without the focus: both come in the turn that draws it.
  * @param {{title: string, w: Words, onClose: () => void, children?: any, wide?: boolean}} props
  */
 export function Dialog({ title, w, onClose, children, wide }) {
   const ref = useRef(/** @type {HTMLDialogElement|null} */ (null));
   useLayoutEffect(() => {
     const dialog = ref.current;
-    dialog?.showModal();
-    return () => dialog?.close();
+    if (!dialog) return undefined;
+    dialog.showModal();
+    if (!dialog.contains(document.activeElement)) /** @type {HTMLElement|null} */ (dialog.querySelector('[autofocus], button'))?.focus();
+    dialog.addEventListener('close', onClose); // by the browser itself, which need not ask twice
+    return () => {
+      dialog.removeEventListener('close', onClose);
+      dialog.close();
+    };
   }, []);
   return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} aria-labelledby="dialog-title"
       onCancel=${(/** @type {Event} */ event) => { event.preventDefault(); onClose(); }}>
