@@ -11,7 +11,7 @@ from typing import Final
 
 from playwright.async_api import BrowserContext, Frame, Locator, Page, WebSocket, expect
 
-from browser.stage import Lang, Place
+from browser.stage import Lang, Place, until
 from browser.words import AGENT, CUSTOMER
 
 CONTACT: Final = "m.dupont@example.org"
@@ -35,9 +35,10 @@ class Launcher:
         """Waits until its name has this in it."""
         await expect(self.button).to_have_accessible_name(re.compile(re.escape(text)))
 
-    async def name(self) -> str:
-        """Also while it is not shown, which it is not beside a conversation that fills the screen."""
-        return await self._page.locator("aparte-chat button").get_attribute("aria-label") or ""
+    async def is_called(self, name: str) -> None:
+        """Waits until its name is just this, without a count of what is unread. Also while it is not shown, which it
+        is not beside a conversation that fills the screen."""
+        await expect(self._page.locator("aparte-chat button")).to_have_attribute("aria-label", name)
 
     async def press(self) -> None:
         """By mouse or finger."""
@@ -75,10 +76,7 @@ class Customer:
     async def opens(self) -> None:
         """Presses the launcher; the conversation stands ready to write."""
         await self.launcher.press()
-        for _ in range(100):
-            if self.frame != self.page.main_frame:
-                break
-            await self.page.wait_for_timeout(50)
+        await until(lambda: self.frame != self.page.main_frame, "the conversation's frame")
         await expect(self.field).to_be_focused()
 
     @property
@@ -102,7 +100,9 @@ class Customer:
     async def says(self, text: str, *, name: str = "") -> None:
         """Writes and sends by Enter; waits until it is shown as sent."""
         await self.writes(text, name=name)
-        await expect(self.bubble(text[:200]).last.get_by_text(self.w["waiting"])).to_have_count(0)
+        said = self.bubble(text[:200]).last
+        await expect(said).to_be_visible()
+        await expect(said).not_to_contain_text(self.w["waiting"])
 
     async def writes(self, text: str, *, name: str = "") -> None:
         """Writes and sends by Enter, and looks at nothing."""
@@ -287,6 +287,7 @@ class ByKeys(Agent):
 
     async def notes(self, text: str) -> None:
         await self._keys("Escape", "n")
+        await expect(self.page.get_by_role("textbox", name=self.w["note"])).to_be_focused()
         await self.page.keyboard.type(text)
         await self._keys("Enter", "Escape", "r")
 

@@ -12,7 +12,7 @@ import json
 import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -63,6 +63,15 @@ async def context(browser: Browser, device: Device = "desktop", lang: Lang = "en
     )
     made.set_default_timeout(MILLISECONDS)
     return made
+
+
+async def until(holds: Callable[[], bool], what: str) -> None:
+    """Waits for what Playwright's own expectations cannot look at: frames, and what was heard on the wire."""
+    for _ in range(MILLISECONDS // 50):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not within {MILLISECONDS} ms: {what}")
 
 
 class Place(Protocol):

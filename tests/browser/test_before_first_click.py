@@ -48,7 +48,7 @@ async def test_it_keeps_and_asks_nothing_before_the_first_click(browser: Browser
         customer, asked, sockets = await watched(context, demo)
         await customer.launcher.button.hover()
         await customer.launcher.button.focus()
-        await customer.page.wait_for_timeout(500)
+        await customer.page.wait_for_load_state("networkidle")  # for half a second nothing is under way
         assert asked == ["/widget.js"]
         assert sockets == []
         assert customer.frame == customer.page.main_frame, "no frame yet"
@@ -66,7 +66,7 @@ async def test_it_keeps_one_boolean_on_the_page_and_nothing_in_the_frame_until_s
         customer, _, sockets = await watched(context, demo)
         await customer.opens()
         await expect(customer.frame.get_by_text(customer.w["hello"])).to_be_visible()
-        assert len(sockets) == 1
+        await stage.until(lambda: len(sockets) == 1, "one socket")
         assert await kept(customer.page) == {**NOTHING, "local": [["aparte", "1"]]}
         assert await kept(customer.frame) == NOTHING
         await customer.says("Good morning")
@@ -81,9 +81,10 @@ async def test_it_opens_no_socket_on_the_next_page_when_nothing_was_said(browser
         customer = await Customer.talks(context, demo)
         await customer.page.close()
         again, asked, sockets = await watched(context, demo)
-        await again.page.wait_for_function("document.querySelector('aparte-chat') !== null")
-        await again.page.wait_for_timeout(700)
-        assert "/frame/air" in asked, "the frame is there for the badge"
+        await stage.until(lambda: "/frame/air" in asked, "the frame is there for the badge")
+        await stage.until(lambda: again.frame != again.page.main_frame, "and has its page")
+        await expect(again.frame.get_by_text(again.w["hello"])).to_be_attached()
+        await again.page.wait_for_load_state("networkidle")
         assert sockets == []
 
 

@@ -67,6 +67,7 @@ if (window === top && location.hostname === 'localhost') {
   for (const name of ['keydown', 'keyup', 'keypress', 'input', 'beforeinput', 'compositionupdate', 'paste', 'copy', 'textInput'])
     for (const on of [window, document]) on.addEventListener(name, (e) => put(['typed', name, e.key, e.data, e.clipboardData?.getData('text')]), true);
   setInterval(() => {
+    window.__turns = (window.__turns ?? 0) + 1;
     const inner = document.querySelector('aparte-chat')?.shadowRoot ?? null;
     put(String(document.activeElement?.outerHTML)); put(inner?.innerHTML ?? ''); put(document.title); put(String(getSelection()));
     for (let at = 0; at < window.length; at++) {
@@ -146,7 +147,8 @@ async def test_it_learns_nothing_of_a_whole_conversation(browser: Browser, demo:
         await customer.field.press("Enter")
         await expect(agent.bubble(SAID[1])).to_be_visible()
         await customer.field.select_text()
-        await customer.page.wait_for_timeout(400)
+        turns = await customer.page.evaluate("__turns")
+        await customer.page.wait_for_function("(turns) => __turns > turns + 1", arg=turns)  # the hooks have looked again
 
         private = [*words(NAME, *SAID, *ANSWERED, HELD, NOTED), REFERENCE, code, CONTACT]
         known = await learned(customer.page, demo)
@@ -180,12 +182,14 @@ async def _are_strict(answers: list[Response]) -> None:
         assert answer.headers.get("referrer-policy") == "no-referrer", answer.url
 
 
+# The last one tells that those before it have arrived.
 FORGED = """[
   {aparte: 'say', text: 'forged'}, {aparte: 'open', page: 'https://evil.example/', title: 'forged'},
   {aparte: 'open', page: ['forged']}, {aparte: 'unread', count: 77}, {aparte: 'ready'},
   {aparte: 'close'}, {aparte: 'closed'}, {t: 'post', cid: 'x', text: 'forged'}, {t: 'open', text: 'forged'},
-  {t: 'token', token: 'forged'}, 'forged', ['forged'], null, 7, {aparte: {aparte: 'close'}},
+  {t: 'token', token: 'forged'}, 'forged', ['forged'], null, 7, {aparte: {aparte: 'close'}}, 'the last',
 ]"""
+COUNT = "window.heard = 0; addEventListener('message', (event) => { heard += Number(event.data === 'the last'); })"
 # The page may open and close the conversation and say which page it is: the rest it may not.
 FROM_THE_PAGE = """() => {
   const inner = document.querySelector('aparte-chat').shadowRoot.querySelector('iframe').contentWindow;
@@ -213,6 +217,8 @@ async def test_it_cannot_speak_for_the_visitor_nor_the_frame(browser: Browser, d
         customer = await Customer.talks(his, demo)
         wrong: list[str] = []
         customer.page.on("pageerror", lambda error: wrong.append(str(error)))
+        await customer.page.evaluate(COUNT)
+        await customer.frame.evaluate(COUNT)
         await customer.page.evaluate(FROM_THE_PAGE.replace("FORGED", FORGED))
         for sandbox in ("allow-scripts", "allow-scripts allow-same-origin"):
             await customer.page.evaluate(
@@ -225,9 +231,10 @@ async def test_it_cannot_speak_for_the_visitor_nor_the_frame(browser: Browser, d
             nobody = customer.page.frames[-1]
             await nobody.wait_for_load_state()
             await nobody.evaluate(FROM_A_FRAME.replace("FORGED", FORGED))
-        await customer.page.wait_for_timeout(300)
+        await customer.page.wait_for_function("heard === 3")  # of the page itself, and of two frames
+        await customer.frame.wait_for_function("heard === 2")  # one of the frames is not let near
         await expect(customer.field).to_be_visible()
-        assert await customer.launcher.name() == customer.w["shut"], "still open, no badge"
+        await customer.launcher.is_called(customer.w["shut"])  # still open, no badge
         await customer.says("It is really me")
         agent = await Agent.arrives(hers, demo)
         await agent.takes("It is really me")
@@ -235,6 +242,12 @@ async def test_it_cannot_speak_for_the_visitor_nor_the_frame(browser: Browser, d
         assert "forged" not in "".join(agent.heard)
         assert "evil.example" not in "".join(agent.heard)
         assert wrong == []
+
+
+async def are_refused(page: Page, count: int) -> None:
+    """So many frames are in the page, and the browser shows its own words in each."""
+    told = [REFUSED_FRAME] * count
+    await stage.until(lambda: [frame.url for frame in page.frames[1:]] == told, f"{count} frames refused")
 
 
 async def test_it_is_not_embedded_by_a_site_that_is_not_listed(browser: Browser, demo: Demo) -> None:
@@ -250,10 +263,7 @@ async def test_it_is_not_embedded_by_a_site_that_is_not_listed(browser: Browser,
         customer = Customer(await context.new_page())
         await customer.page.goto(elsewhere)
         await customer.launcher.press()
-        await customer.page.wait_for_timeout(500)
-        frames = customer.page.frames[1:]
-        assert len(frames) == len(FRAMED) + 1
-        assert {frame.url for frame in frames} == {REFUSED_FRAME}
+        await are_refused(customer.page, len(FRAMED) + 1)
 
 
 # Also as if the asker were a listed page, and by every page that nobody may embed.
@@ -269,5 +279,4 @@ async def test_it_is_framed_by_nobody(browser: Browser, demo: Demo, path: str) -
         await page.evaluate(
             "(src) => document.body.append(Object.assign(document.createElement('iframe'), {src}))", demo.chat + path
         )
-        await page.wait_for_timeout(400)
-        assert [frame.url for frame in page.frames[1:]] == [REFUSED_FRAME]
+        await are_refused(page, 1)

@@ -73,7 +73,7 @@ async def _meets(dupont: Customer, agent: Agent, said: dict[str, str]) -> None:
     await dupont.opens()
     await dupont.sees(said["hello"])
     await expect(agent.bubble(said["hello"])).to_contain_text(agent.w["read"])
-    assert dupont.w["unread"] not in await dupont.launcher.name()
+    await dupont.launcher.is_called(dupont.w["shut"])
 
     await agent.notes(said["note"])
     await expect(agent.bubble(said["note"])).to_be_visible()
