@@ -1,8 +1,8 @@
 /**
  * Packs the widget for the wire: `node widget/pack.mjs` writes the `.min` files of app/. Needs esbuild.
  *
- * Each begins with a stamp of the sources that they were made from; a test refuses a stale one. The guard and the words
- * stay files of their own, fetched when they are needed. Why there is a packer: docs/adr.
+ * Each begins with a stamp of the sources that they were made from; a test refuses a stale one. The guard, the cards and
+ * the words stay files of their own, fetched when they are needed. Why there is a packer: docs/adr.
  *
  * @module
  */
@@ -15,11 +15,18 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
 export const PACKS = {
   'app/main.min.js': 'app/main.js',
+  'app/cards.min.js': 'app/cards.js',
+  'app/cards.en.min.js': 'app/cards.en.js',
+  'app/cards.fr.min.js': 'app/cards.fr.js',
+  'app/guard.min.js': 'app/guard.js',
   'app/words.en.min.js': 'app/words.en.js',
   'app/words.fr.min.js': 'app/words.fr.js',
   'app/app.min.css': 'app/app.css',
 };
-const LAZY = ['./guard.js', './words.en.js', './words.fr.js'];
+const WORDS = ['./words.en.js', './words.fr.js'];
+/** What a packed module finds in another packed one. */
+const KIT = './kit.js';
+const LATER = /(?<=(["'`])\.\/(?:guard|cards|cards\.\w\w|words\.\w\w))\.js(?=\1)/g;
 
 /**
  * @param {string} entry path from widget/
@@ -60,11 +67,12 @@ export async function pack(entry) {
     target: 'es2022',
     charset: 'utf8',
     legalComments: 'none',
-    external: LAZY,
+    external: entry === 'app/cards.js' ? [KIT] : WORDS,
     write: false,
   });
   const head = entry.endsWith('.js') ? `// @ts-nocheck\n${stamp(entry)}` : stamp(entry);
-  return `${head}\n${outputFiles[0].text.replace(/(\.\/words\.\w\w)\.js/g, '$1.min.js')}`;
+  const text = outputFiles[0].text.replace(LATER, '.min.js').replaceAll(KIT, './main.min.js');
+  return `${head}\n${text.replace(/[^\S\n]*\n\s*/g, '\n')}`; // how templates are indented means nothing to htm
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

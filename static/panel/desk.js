@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { newCid } from '../shared/cid.js';
 import { sendable } from '../shared/text.js';
 import { Link, socketUrl } from '../shared/socket.js';
 import * as api from './api.js';
@@ -211,7 +212,7 @@ export class Desk {
    * @param {() => void} [then] when the answer is good
    */
   ask(verb, then) {
-    const cid = crypto.randomUUID();
+    const cid = newCid();
     if (then) this.then.set(cid, then);
     this.dispatch({ t: 'do_verb', cid, verb });
     this.#resend();

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, Frame, Page, expect
+import pytest
+from playwright.async_api import Browser, BrowserContext, Frame, Page, Response, expect
 
 from browser import stage
 from browser.people import Customer
@@ -74,6 +75,27 @@ async def test_it_keeps_one_boolean_on_the_page_and_nothing_in_the_frame_until_s
         assert names == ["aparte:air:token"], "the message itself is not kept once it is acknowledged"
         assert await kept(customer.page) == {**NOTHING, "local": [["aparte", "1"]]}
         assert await context.cookies() == []
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+async def test_it_fetches_25_kilobytes_at_most_to_open(browser: Browser, demo: Demo, lang: stage.Lang) -> None:
+    """As the wire has it: what a browser really asks for, from the page's script to the open conversation."""
+    async with await stage.context(browser, lang=lang) as context:
+        fetched: list[Response] = []
+        page = await context.new_page()
+        page.on("response", lambda it: fetched.append(it) if it.url.startswith(demo.chat) else None)
+        await page.goto(demo.page(lang))
+        customer = Customer(page, lang)
+        await customer.opens()
+        await expect(customer.frame.get_by_text(customer.w["hello"])).to_be_visible()
+        await page.wait_for_load_state("networkidle")
+        opened = {urlsplit(it.url).path: (await it.request.sizes())["responseBodySize"] for it in fetched}
+        assert [path for path in opened if "cards" in path or "guard" in path] == []
+        assert 15_000 < sum(opened.values()) <= 25_000, opened
+        await customer.says("Good morning")
+        await page.wait_for_load_state("networkidle")
+        later = [urlsplit(it.url).path.rpartition("/")[2] for it in fetched[len(opened) :]]
+        assert sorted(later) == [f"cards.{lang}.min.js", "cards.min.js", "guard.min.js"], "and each of these once"
 
 
 async def test_it_opens_no_socket_on_the_next_page_when_nothing_was_said(browser: Browser, demo: Demo) -> None:

@@ -148,7 +148,9 @@ async def test_it_learns_nothing_of_a_whole_conversation(browser: Browser, demo:
         await expect(agent.bubble(SAID[1])).to_be_visible()
         await customer.field.select_text()
         turns = await customer.page.evaluate("__turns")
-        await customer.page.wait_for_function("(turns) => __turns > turns + 1", arg=turns)  # the hooks have looked again
+        await customer.page.wait_for_function(
+            "(turns) => __turns > turns + 1", arg=turns
+        )  # the hooks have looked again
 
         private = [*words(NAME, *SAID, *ANSWERED, HELD, NOTED), REFERENCE, code, CONTACT]
         known = await learned(customer.page, demo)

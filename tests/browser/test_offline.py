@@ -7,10 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, WebSocketRoute, expect
+from playwright.async_api import Browser, BrowserContext, Route, WebSocketRoute, expect
 
 from browser import stage
-from browser.people import Agent, Customer
+from browser.people import REFERENCE, Agent, Customer
 from browser.stage import Demo
 
 SOCKET = "**/ws/visitor"
@@ -188,6 +188,40 @@ async def test_it_loses_nothing_when_the_server_is_killed(browser: Browser, tmp_
         await customer.page.reload()
         await customer.opens()
         await stands(customer, agent, ["Message 0", *said, "All there?"])
+
+
+async def test_it_shows_the_card_as_soon_as_it_can_be_fetched(browser: Browser, demo: Demo) -> None:
+    """The part of the widget that draws cards is fetched when a conversation begins, and the network may go just then."""
+    async with await stage.context(browser) as his:
+        refused: list[str] = []
+
+        async def refuse(route: Route) -> None:
+            refused.append(route.request.url)
+            await route.abort()
+
+        await his.route("**/cards*", refuse)
+        customer = await Customer.talks(his, demo)
+        await customer.says(f"My booking is {REFERENCE}")
+        await expect(customer.log.get_by_text(customer.w["fetching"])).to_be_visible()
+        await expect(customer.card).to_have_count(0)
+        assert refused
+        await his.unroute("**/cards*")
+        await expect(customer.card).to_be_visible()
+        await expect(customer.log.get_by_text(customer.w["fetching"])).to_have_count(0)
+        await customer.page.reload()
+        await customer.opens()
+        await expect(customer.card).to_be_visible()
+
+
+async def test_it_has_the_card_when_the_network_goes_before_it_is_offered(browser: Browser, demo: Demo) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.says("Only a question")
+        await agent.takes("Only a question")
+        await his.route("**/a/**", lambda route: route.abort())  # no file any more, and the socket stays
+        await agent.opens_the_check()
+        await agent.press("ask", agent.dialog).click()
+        await expect(customer.card).to_be_visible()
 
 
 BROKEN = {

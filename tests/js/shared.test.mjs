@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { newCid } from '../../static/shared/cid.js';
 import { contrast, FALLBACK, palette, parse } from '../../static/shared/colour.js';
 import { pieces, withoutDirections } from '../../static/shared/links.js';
 import { clock, countdown, dayName, dayOf, price } from '../../static/shared/time.js';
@@ -83,4 +84,13 @@ test('it tells the time, the time left and the price', () => {
   assert.equal(price({ amount: 5800, currency: 'EUR' }, 'fr').replace(/\s/g, ' '), '58,00 €');
   assert.equal(price({ amount: 5800, currency: 'EUR' }, 'en'), '€58.00');
   assert.equal(price({ amount: 5800, currency: 'JPY' }, 'en'), 'JP¥5,800');
+});
+
+test('it makes client ids in the order of time, each its own', async () => {
+  const first = newCid();
+  await new Promise((done) => setTimeout(done, 3));
+  const later = Array.from({ length: 100 }, newCid);
+  assert.equal(new Set(later).size, 100);
+  for (const cid of [first, ...later]) assert.match(cid, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.ok(later.every((cid) => cid > first));
 });

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { words as en } from '../../widget/app/words.en.js';
-import { words as fr } from '../../widget/app/words.fr.js';
+import { words as cardsEn } from '../../widget/app/cards.en.js';
+import { words as cardsFr } from '../../widget/app/cards.fr.js';
+import { words as firstEn } from '../../widget/app/words.en.js';
+import { words as firstFr } from '../../widget/app/words.fr.js';
+
+const en = { ...firstEn, ...cardsEn };
+const fr = { ...firstFr, ...cardsFr };
 
 /** Every path through the words, with what kind of thing stands there. */
 function paths(words, before = '') {
@@ -19,6 +24,10 @@ function sentences(words) {
 }
 
 test('it says the same things in both languages', () => assert.deepEqual(paths(en), paths(fr)));
+
+test('it says nothing at two places', () => {
+  for (const key of Object.keys(cardsEn)) assert.ok(!(key in firstEn), key);
+});
 
 test('it leaves nothing empty and no hole in a sentence', () => {
   for (const words of [en, fr]) {

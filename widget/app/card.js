@@ -5,14 +5,11 @@
  *
  * @module
  */
-import { html, useEffect, useRef, useState } from '../../static/shared/preact.js';
-import { countdown } from '../../static/shared/time.js';
-import { Call } from './controls.js';
-import { Icon } from './icons.js';
+import { Call, Icon, countdown, html, useEffect, useRef, useState } from './kit.js';
 
-/** @typedef {import('./view.js').Props} Props */
+/** @typedef {import('./cards.js').CardProps} Props */
 /** @typedef {import('../../static/shared/frames.js').CheckCard} CheckCard */
-/** @typedef {Props & {check: CheckCard}} CardProps */
+/** @typedef {Props & {check: CheckCard}} CheckProps */
 
 const DIGITS = 8;
 
@@ -26,7 +23,7 @@ export function Check(props) {
   </section>`;
 }
 
-/** @param {CardProps} props */
+/** @param {CheckProps} props */
 function Offer(props) {
   const { state, talk, words, check } = props;
   const [reference, setReference] = useState('');
@@ -50,7 +47,7 @@ function Offer(props) {
   </form>`;
 }
 
-/** @param {CardProps} props */
+/** @param {CheckProps} props */
 function Code(props) {
   const { state, talk, words, check } = props;
   const [code, setCode] = useState('');
@@ -98,7 +95,7 @@ function Code(props) {
 
 /**
  * Failed, run out, or stopped by whoever got the letter: stands in the thread where it happened.
- * @param {{which: 'failed'|'expired'|'killed', words: import('./view.js').Words, phone: string, onAnew?: () => void}} props
+ * @param {{which: 'failed'|'expired'|'killed', words: import('./cards.js').CardWords, phone: string, onAnew?: () => void}} props
  */
 export function Over({ which, words, phone, onAnew }) {
   return html`<section class="check over">
@@ -111,7 +108,7 @@ export function Over({ which, words, phone, onAnew }) {
   </section>`;
 }
 
-/** What the server refused, in our words. @param {CardProps} props */
+/** What the server refused, in our words. @param {CheckProps} props */
 function Failure({ state, words }) {
   const { failure } = state;
   const isEnough = failure?.code === 'too_many' && failure.deed !== 'code';
@@ -119,7 +116,7 @@ function Failure({ state, words }) {
   return html`<div role="alert">${text && html`<p class="bad"><${Icon} name="warn" />${text}</p>`}</div>`;
 }
 
-/** @param {CardProps} props */
+/** @param {CheckProps} props */
 function OtherWay({ words, phone }) {
   return phone && html`<details><summary>${words.check.other}</summary><p>${words.check.otherWay}</p><${Call} words=${words} phone=${phone} /></details>`;
 }

@@ -6,28 +6,19 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static/shared/preact.js';
 import { Call } from './controls.js';
 import { Icon } from './icons.js';
+import { lazily } from './later.js';
 
 /** Code points in one message; the server holds to the same. */
 export const MESSAGE_CHARS = 4_000;
 const NEAR = 400;
 
-/** @typedef {typeof import('./guard.js').findSecrets} Find */
-/** @type {Find|undefined} */
+/** The guard is large, and needed from the first character on, not before. @type {() => Promise<typeof import('./guard.js')>} */
+const fetchGuard = lazily('./guard.js');
+/** @type {typeof import('./guard.js').findSecrets|undefined} */
 let find;
-let fetches = 0;
-
-/** The guard is large, and needed from the first character on, not before. */
-async function fetchGuard() {
-  if (find) return find;
-  // A module that could not be fetched once is remembered as broken under its address: ask under another one.
-  const address = fetches++ ? `./guard.js?${fetches}` : './guard.js';
-  /** @type {typeof import('./guard.js')} */
-  const guard = await import(address);
-  return (find = guard.findSecrets);
-}
 
 /** @param {import('./view.js').Props & {draft: string, setDraft: (text: string) => void}} props */
-export function Composer({ state, talk, words, isOpen, phone, draft, setDraft }) {
+export function Composer({ state, talk, words, needCards, isOpen, phone, draft, setDraft }) {
   const box = useRef(/** @type {HTMLTextAreaElement|null} */ (null));
   const [name, setName] = useState('');
   const [stop, setStop] = useState(/** @type {''|'secret'|'unchecked'} */ (''));
@@ -58,7 +49,8 @@ export function Composer({ state, talk, words, isOpen, phone, draft, setDraft })
     box.current?.focus();
     if (!text || over > 0) return;
     try {
-      const isClean = !(await fetchGuard())(draft, lastSaid(state)).length;
+      find = (await fetchGuard()).findSecrets;
+      const isClean = !find(draft, lastSaid(state)).length;
       setStop(isClean ? '' : 'secret');
       if (!isClean) return;
     } catch {
@@ -79,6 +71,7 @@ export function Composer({ state, talk, words, isOpen, phone, draft, setDraft })
   const onInput = ({ target }) => {
     setDraft(target.value);
     talk.type();
+    needCards();
     fetchGuard().catch(() => 0); // asked again, and told, when the message is sent
   };
   /** @param {KeyboardEvent} event */

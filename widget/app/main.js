@@ -6,12 +6,21 @@
 import { html, render } from '../../static/shared/preact.js';
 import { palette } from '../../static/shared/colour.js';
 import { fromHost } from '../messages.js';
+import { lazily } from './later.js';
 import { Memory } from './memory.js';
 import { unread } from './reducer.js';
 import { Talk } from './talk.js';
 import { App } from './view.js';
 
+export * from './kit.js';
+
 /** @typedef {'en'|'fr'} Lang */
+
+const RETRY_MS = 3_000;
+/** @type {() => Promise<typeof import('./cards.js')>} */
+const fetchCards = lazily('./cards.js');
+/** @type {Record<Lang, () => Promise<typeof import('./cards.en.js')>>} */
+const fetchCardWords = { en: lazily('./cards.en.js'), fr: lazily('./cards.fr.js') };
 
 const config = JSON.parse(document.getElementById('config')?.textContent ?? '{}');
 const isFrame = config.mode === 'frame';
@@ -20,14 +29,32 @@ const memory = new Memory(config.site, () => localStorage);
 
 let lang = /** @type {Lang} */ (memory.lang === 'en' || memory.lang === 'fr' ? memory.lang : config.lang === 'fr' ? 'fr' : 'en');
 let words = await load(lang);
+document.documentElement.lang = lang;
+/** @type {import('./view.js').Cards|undefined} */
+let cards;
+let isFetching = false;
 let isOpen = !isFrame;
 let isAtEnd = true;
 let isStarted = false;
 
 /** @param {Lang} which */
 async function load(which) {
-  document.documentElement.lang = which;
   return (which === 'fr' ? await import('./words.fr.js') : await import('./words.en.js')).words;
+}
+
+/** The cards in our language; when they cannot be fetched, again after a while. */
+async function needCards() {
+  if (isFetching || cards?.lang === lang) return;
+  isFetching = true;
+  const [which, said] = [lang, words];
+  try {
+    const [parts, more] = await Promise.all([fetchCards(), fetchCardWords[which]()]);
+    cards = { ...parts, lang: which, words: { ...said, ...more.words } };
+  } catch {
+    await new Promise((go) => setTimeout(go, RETRY_MS)); // drawing asks again, if they are still needed
+  }
+  isFetching = false;
+  draw();
 }
 
 /** @param {import('../messages.js').FromFrame} message */
@@ -47,13 +74,14 @@ function draw() {
 
 function paint() {
   isDue = false;
+  if (talk.state.view || cards) needCards();
   const { accent } = talk.state.site;
   const { fill, ink } = palette(accent ?? '');
   document.documentElement.style.setProperty('--accent', fill);
   document.documentElement.style.setProperty('--accent-night', ink);
   const count = unread(talk.state);
   if (count !== told) tellHost({ aparte: 'unread', count: (told = count) });
-  render(html`<${App} ...${{ talk, words, lang, isFrame, isOpen, isLasting: memory.isLasting, phone: talk.state.site.phone ?? '', onEnd, onLang }}
+  render(html`<${App} ...${{ talk, words, cards, needCards, lang, isFrame, isOpen, isLasting: memory.isLasting, phone: talk.state.site.phone ?? '', onEnd, onLang }}
     state=${talk.state} onClose=${() => tellHost({ aparte: 'close' })} />`, root);
 }
 
@@ -64,8 +92,9 @@ function onEnd(atEnd) {
 }
 
 async function onLang() {
-  lang = lang === 'fr' ? 'en' : 'fr';
-  words = await load(lang);
+  const next = lang === 'fr' ? 'en' : 'fr';
+  words = await load(next);
+  document.documentElement.lang = lang = next;
   talk.speak(lang);
   draw();
 }

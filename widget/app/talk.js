@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { newCid } from '../../static/shared/cid.js';
 import { sendable } from '../../static/shared/text.js';
 import { Link, socketUrl } from '../../static/shared/socket.js';
 import { begin, isCaughtUp, isPassing, reduce } from './reducer.js';
@@ -81,7 +82,7 @@ export class Talk {
    * @param {string} [name]
    */
   say(text, name) {
-    const cid = crypto.randomUUID();
+    const cid = newCid();
     this.memory.keepToken(); // from the first message on, coming back must work
     this.mine.add(cid);
     this.memory.keep({ cid, text, name, at: Date.now(), state: 'waiting' });
@@ -108,7 +109,7 @@ export class Talk {
    */
   ask(deed, fields = {}) {
     if (!this.state.view) return;
-    const cid = crypto.randomUUID();
+    const cid = newCid();
     this.deed = /** @type {FromVisitor} */ ({ t: deed, cid, conversation: this.state.view.id, ...fields });
     this.dispatch({ type: 'asked', cid, deed });
     this.link.send(this.deed);

@@ -5,8 +5,7 @@
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static/shared/preact.js';
 import { Prose } from '../../static/shared/prose.js';
-import { clock, dayName, dayOf, price } from '../../static/shared/time.js';
-import { Check, Over } from './card.js';
+import { clock, dayName, dayOf } from '../../static/shared/time.js';
 import { Language } from './controls.js';
 import { Icon } from './icons.js';
 
@@ -22,7 +21,7 @@ const AT_END = 60;
 
 /** @param {Props & {onEdit: (text: string) => void}} props */
 export function Thread(props) {
-  const { state, talk, words, lang, isOpen, isLasting, phone, onEnd, onLang } = props;
+  const { state, talk, words, cards, lang, isOpen, isLasting, phone, onEnd, onLang } = props;
   const log = useRef(/** @type {HTMLDivElement|null} */ (null));
   const held = useRef({ isAtEnd: true, first: 0, height: 0 });
   const [isAway, setAway] = useState(false);
@@ -77,9 +76,11 @@ export function Thread(props) {
       </div>`}
       ${!isLasting && html`<p class="line">${words.noStorage}</p>`}
       ${state.hasOlder && html`<button class="link older" disabled=${state.isFetching} onClick=${() => talk.older()}>${state.isFetching ? words.fetching : words.earlier}</button>`}
-      ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, lang, now }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} phone=${phone} anew=${anew} onAnew=${onAnew} />`)}
+      ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, cards, lang, now }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} phone=${phone} anew=${anew} onAnew=${onAnew} />`)}
       ${state.entries.map((entry) => html`<${Waiting} key=${entry.cid} ...${props} entry=${entry} />`)}
-      <${Check} ...${props} isAnew=${anew !== '' && anew === state.view?.check?.id && isOver(state.view.check.state)} />
+      ${cards
+        ? html`<${cards.Check} ...${props} words=${cards.words} isAnew=${anew !== '' && anew === state.view?.check?.id && isOver(state.view.check.state)} />`
+        : (state.view?.check || shown.some(isCard)) && html`<p class="line" role="status">${words.fetchingCard}</p>`}
       ${state.isTyping && html`<p class="typing"><span class="unseen">${words.typing}</span><i /><i /><i /></p>`}
     </div>
     ${hasNew && html`<button class="newest" onClick=${() => (toEnd(), log.current?.focus())}><${Icon} name="down" />${words.newest}</button>`}
@@ -87,19 +88,19 @@ export function Thread(props) {
 }
 
 /**
- * @param {{event: Event, before?: Event, after?: Event, words: Words, lang: 'en'|'fr', now: number,
+ * @param {{event: Event, before?: Event, after?: Event, words: Words, cards: Props['cards'], lang: 'en'|'fr', now: number,
  *   view: import('./reducer.js').View|null, phone: string, anew: string, onAnew: (check: string) => void}} props
  */
-function Item({ event, before, after, words, lang, now, view, phone, anew, onAnew }) {
+function Item({ event, before, after, words, cards, lang, now, view, phone, anew, onAnew }) {
   const isNewDay = !before || dayOf(before.at) !== dayOf(event.at);
   const day = isNewDay && html`<h2 class="day">${dayName(event.at, lang, now)}</h2>`;
   if (event.kind !== 'message') {
     if (event.kind === 'check') {
       const { id, state } = event.body.check;
       const canAsk = view?.check?.id === id && isOver(view.check.state) && view.state !== 'closed' && !view.frozen && anew !== id;
-      return html`${day}<${Over} which=${state} words=${words} phone=${phone} onAnew=${canAsk && (() => onAnew(id))} />`;
+      return html`${day}${cards && html`<${cards.Over} which=${state} words=${cards.words} phone=${phone} onAnew=${canAsk && (() => onAnew(id))} />`}`;
     }
-    const line = event.kind === 'act' ? html`<${Act} event=${event} words=${words} lang=${lang} />` : happened(event, words);
+    const line = event.kind === 'act' ? cards && html`<${cards.Act} event=${event} words=${cards.words} lang=${lang} />` : happened(event, words);
     return html`${day}${line}`;
   }
   const { sender, body, seq, at } = event;
@@ -130,14 +131,14 @@ function Mark({ seq, view, words }) {
 }
 
 /** @param {Props & {entry: Entry, onEdit: (text: string) => void}} props */
-function Waiting({ entry, words, talk, onEdit }) {
+function Waiting({ entry, words, cards, talk, onEdit }) {
   const { cid, text, state, isLate, code, sentence } = entry;
   const edit = () => (talk.withdraw(cid), onEdit(text));
   return html`<article class=${`said mine pending ${state}`}>
     <p class="unseen">${words.you}</p>
     <div class="bubble"><${Prose} text=${text} /></div>
     ${state === 'refused'
-      ? html`<div class="meta bad" role="alert"><p><${Icon} name="warn" />${words.refused} ${words.errors[code ?? ''] ?? sentence ?? words.unknownError}</p>
+      ? html`<div class="meta bad" role="alert"><p><${Icon} name="warn" />${words.refused} ${cards?.words.errors[code ?? ''] ?? sentence ?? words.unknownError}</p>
           <p class="row"><button class="link" onClick=${() => talk.again(cid)}>${words.again}</button><button class="link" onClick=${edit}>${words.edit}</button><button class="link" onClick=${() => talk.withdraw(cid)}>${words.remove}</button></p></div>`
       : html`<p class=${isLate ? 'meta late' : 'meta'}><${Icon} name=${state === 'sent' ? 'one' : 'waiting'} />${state === 'sent' ? words.sent : isLate ? words.late : words.waiting}</p>`}
   </article>`;
@@ -145,6 +146,9 @@ function Waiting({ entry, words, talk, onEdit }) {
 
 /** @param {import('../../static/shared/frames.js').CheckCard['state']} state */
 const isOver = (state) => state === 'failed' || state === 'expired' || state === 'killed';
+
+/** Whether a card stands for it, once it is shown. @param {Event} event */
+const isCard = ({ kind }) => kind === 'check' || kind === 'act';
 
 /** @param {Event} event @param {Words} words */
 function isShown(event, words) {
@@ -178,16 +182,4 @@ function lineOf(event, words) {
     default:
       return '';
   }
-}
-
-/** A change of the booking that was made. @param {{event: Event, words: Words, lang: 'en'|'fr'}} props */
-function Act({ event, words, lang }) {
-  if (event.kind !== 'act') return '';
-  const { title, label, due } = event.body;
-  return html`<section class="act">
-    <h2><${Icon} name="ticket" />${words.act.change}</h2>
-    ${title && html`<p><${Prose} text=${title} /></p>`}
-    ${label && html`<p class="strong"><${Prose} text=${label} /></p>`}
-    <p class="soft">${due?.amount ? words.act.due(price(due, lang)) : words.act.free}</p>
-  </section>`;
 }

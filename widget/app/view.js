@@ -1,21 +1,23 @@
 /**
- * The whole of the widget's screen: header, standing, thread, composer, and the card about privacy.
+ * The whole of the widget's screen: header, standing, thread, composer.
  *
  * @module
  */
-import { Component, html, useEffect, useRef, useState } from '../../static/shared/preact.js';
+import { Component, html, useEffect, useState } from '../../static/shared/preact.js';
 import { clock } from '../../static/shared/time.js';
 import { Composer } from './composer.js';
-import { Language } from './controls.js';
 import { Icon } from './icons.js';
 import { Thread } from './thread.js';
 
 /** @typedef {typeof import('./words.en.js').words} Words */
+/** @typedef {Pick<typeof import('./cards.js'), 'Act'|'Check'|'Over'|'Privacy'> & {lang: 'en'|'fr', words: import('./cards.js').CardWords}} Cards */
 /**
  * @typedef {object} Props
  * @property {import('./reducer.js').State} state
  * @property {import('./talk.js').Talk} talk
  * @property {Words} words
+ * @property {Cards|undefined} cards once they have been fetched
+ * @property {() => void} needCards fetches them
  * @property {'en'|'fr'} lang
  * @property {boolean} isFrame within a host page, not a page of its own
  * @property {boolean} isOpen in sight
@@ -48,10 +50,13 @@ export class App extends Component {
 
 /** @param {Props} props */
 function Screen(props) {
-  const { state, words, talk, lang, isFrame, onClose } = props;
+  const { state, words, cards, needCards, talk, lang, isFrame, onClose } = props;
   const [isPrivacy, setPrivacy] = useState(false);
   const [draft, setDraft] = useState('');
-  const isSlow = useIsSlow(state.link === 'connecting');
+  const isSlow = useIsSlow(state.link === 'connecting' || (isPrivacy && !cards));
+  useEffect(() => {
+    if (state.isCut && !cards) setPrivacy(false); // it would come up long after it was asked for
+  }, [state.isCut]);
   const notice = state.link === 'refused' ? words.turnedAway : state.isCut ? words.offline : isSlow ? words.connecting : '';
   return html`
     <header class="bar">
@@ -59,7 +64,7 @@ function Screen(props) {
         <h1>${state.site.name}</h1>
         <p class=${state.site.online ? 'desk here' : 'desk'}>${deskLine(props)}</p>
       </div>
-      <button class="icon" aria-label=${words.private} title=${words.private} onClick=${() => setPrivacy(true)}><${Icon} name="info" /></button>
+      <button class="icon" aria-label=${words.private} title=${words.private} onPointerEnter=${needCards} onClick=${() => (needCards(), setPrivacy(true))}><${Icon} name="info" /></button>
       ${isFrame && html`<button class="icon" aria-label=${words.close} title=${words.close} onClick=${onClose}><${Icon} name="close" /></button>`}
     </header>
     <main>
@@ -68,7 +73,7 @@ function Screen(props) {
     <${Thread} ...${props} onEdit=${(/** @type {string} */ text) => setDraft(draft ? `${text}\n${draft}` : text)} />
     <${Composer} ...${props} draft=${draft} setDraft=${setDraft} />
     </main>
-    ${isPrivacy && html`<${Privacy} ...${props} onDone=${() => setPrivacy(false)} onStop=${() => talk.ask('end')} />`}
+    ${isPrivacy && cards && html`<${cards.Privacy} ...${props} words=${cards.words} onDone=${() => setPrivacy(false)} onStop=${() => talk.ask('end')} />`}
   `;
 }
 
@@ -104,39 +109,4 @@ function Strip({ state, words, lang }) {
   }, [until]);
   const isOn = (standing?.level ?? 0) >= 2 && until > now;
   return isOn && html`<p class="strip"><${Icon} name="shield" />${words.verifiedUntil(clock(until, lang))}</p>`;
-}
-
-/** @param {Props & {onDone: () => void, onStop: () => void}} props */
-function Privacy({ state, words, lang, onLang, onDone, onStop }) {
-  const box = useRef(/** @type {HTMLDialogElement|null} */ (null));
-  const [isSure, setSure] = useState(false);
-  useEffect(() => {
-    box.current?.showModal();
-    /** @type {HTMLElement|null|undefined} */ (box.current?.querySelector('.primary'))?.focus();
-  }, []);
-  const { host, kept_days } = state.privacy;
-  const canEnd = state.view && state.view.state !== 'closed' && !state.view.frozen;
-  const close = () => box.current?.close();
-  return html`<dialog ref=${box} aria-labelledby="privacy" onClose=${onDone} onClick=${(/** @type {Event} */ event) => event.target === box.current && close()}>
-    <div class="sheet">
-      <h2 id="privacy"><${Icon} name="lock" />${words.privacy.title}</h2>
-      <ul>
-        <li>${words.privacy.host(state.site.name, host)}</li>
-        <li>${words.privacy.sealed}</li>
-        ${kept_days > 0 && html`<li>${words.privacy.kept(kept_days)}</li>`}
-        <li>${words.privacy.mail}</li>
-      </ul>
-      <${Language} lang=${lang} onLang=${onLang} />
-      ${isSure
-        ? html`<div class="sure" role="group" aria-label=${words.privacy.end}>
-            <p>${words.privacy.endSure}</p>
-            <button class="danger" onClick=${() => (onStop(), close())}>${words.privacy.endYes}</button>
-            <button class="quiet" onClick=${() => setSure(false)}>${words.privacy.endNo}</button>
-          </div>`
-        : html`<div class="row">
-            <button class="primary" onClick=${close}>${words.privacy.back}</button>
-            ${canEnd && html`<button class="quiet" onClick=${() => setSure(true)}>${words.privacy.end}</button>`}
-          </div>`}
-    </div>
-  </dialog>`;
 }

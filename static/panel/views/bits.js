@@ -109,13 +109,20 @@ export function Dialog({ title, w, onClose, children, wide }) {
     if (!dialog) return undefined;
     dialog.showModal();
     if (!dialog.contains(document.activeElement)) /** @type {HTMLElement|null} */ (dialog.querySelector('[autofocus], button'))?.focus();
-    dialog.addEventListener('close', onClose); // by the browser itself, which need not ask twice
+    dialog.addEventListener('close', onClose); // by a gesture: the browser need not ask first
     return () => {
       dialog.removeEventListener('close', onClose);
       dialog.close();
     };
   }, []);
-  return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} aria-labelledby="dialog-title"
+  // Left to itself, a browser may close it first and say so later; a key pressed in between would be lost.
+  const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== 'Escape' || event.isComposing) return;
+    event.preventDefault();
+    event.stopPropagation();
+    onClose();
+  };
+  return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} aria-labelledby="dialog-title" onKeyDown=${onKeyDown}
       onCancel=${(/** @type {Event} */ event) => { event.preventDefault(); onClose(); }}>
     <header>
       <h2 id="dialog-title">${title}</h2>
