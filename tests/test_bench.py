@@ -213,6 +213,20 @@ def test_it_weighs_each_file_once_and_one_language(served: tuple[servers.Install
     assert any(path.endswith(".css") for path in found)
     assert all(size > 0 for size in found.values())
     assert not any("words.en" in path for path in found) or not any("words.fr" in path for path in found)
+    assert not any("cards" in path or "guard" in path for path in found), "these are not fetched to open it"
+
+
+def test_it_weighs_what_is_fetched_later_by_itself(served: tuple[servers.Installation, servers.Running]) -> None:
+    port = served[0].port
+    opened = weigh.whole(port, f"/chat/{servers.SITE}")
+    later = weigh.later(port, opened)
+    names = sorted(path.rpartition("/")[2] for path in later)
+    assert [name.replace(".en.", ".*.").replace(".fr.", ".*.") for name in names] == [
+        "cards.*.min.js",
+        "cards.min.js",
+        "guard.min.js",
+    ]
+    assert not set(later) & set(opened)
 
 
 def test_it_says_why_a_socket_was_refused(served: tuple[servers.Installation, servers.Running]) -> None:

@@ -199,10 +199,11 @@ def _starts(made: Installation, count: int) -> Row:
 
 
 def _sizes(made: Installation) -> list[Row]:
-    loader, widget, panel = weigh.sizes(made)
+    loader, widget, later, panel = weigh.sizes(made)
     return [
         Row("loader, gzip", loader / KB, "KB", 3, 2, better="less"),
         Row("widget opened, loader included, gzip", widget / KB, "KB", 25, 16, better="less"),
+        Row("fetched later, with the first words typed, gzip", later / KB, "KB"),
         Row("panel, gzip", panel / KB, "KB", 60, 45, better="less"),
     ]
 

@@ -17,8 +17,10 @@ from aparte.bench.servers import SITE, Installation
 from aparte.errors import Unavailable
 
 _LINKED: Final = re.compile(r"""<(?:script|link|img)\b[^>]*?\b(?:src|href)="(/[^"]+)\"""")
-# What is imported by a call counts too: a module is fetched soon after, if not at once.
+# A module that is imported by a call with its name counts too: it is fetched soon after, if not at once.
 _IMPORTED: Final = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.{1,2}/[^"']+)["']""")
+# What is kept for later stands in the script as a plain name, "./guard.min.js": fetched with the first words typed.
+_LATER: Final = re.compile(r"""["'`](\./[\w.-]+\.js)["'`]""")
 _LANGUAGE: Final = re.compile(r"(?<=[./-])(?:en|fr)(?=\.)")
 _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)  # in which types are imported that no browser fetches
 _STYLED: Final = re.compile(r"""(?:@import\s+|url\()\s*["']?(\.{0,2}/?[\w./-]+\.(?:css|svg|png|woff2))""")
@@ -66,6 +68,17 @@ def whole(port: int, page: str) -> dict[str, int]:
     return _one_language(sizes)
 
 
+def later(port: int, opened: dict[str, int]) -> dict[str, int]:
+    """What the scripts among the `opened` files fetch once somebody writes. Returns: bytes as sent, by address. Raises
+    Unavailable."""
+    known = {_LANGUAGE.sub("*", path) for path in opened}
+    found: dict[str, int] = {}
+    for script in (path for path in opened if path.endswith(".js")):
+        for name in _LATER.findall(_COMMENT.sub("", fetch(port, script)[1])):
+            found |= whole(port, normpath(f"{script.rpartition('/')[0]}/{name}"))
+    return _one_language({path: size for path, size in found.items() if _LANGUAGE.sub("*", path) not in known})
+
+
 def _one_language(sizes: dict[str, int]) -> dict[str, int]:
     """Of files that differ in their language alone, a browser fetches one: the heaviest counts."""
     kept: dict[str, str] = {}
@@ -76,9 +89,11 @@ def _one_language(sizes: dict[str, int]) -> dict[str, int]:
     return {path: sizes[path] for path in kept.values()}
 
 
-def sizes(made: Installation) -> tuple[int, int, int]:
-    """Bytes of the loader; of the widget opened, the loader included; of the panel. Raises Unavailable."""
+def sizes(made: Installation) -> tuple[int, int, int, int]:
+    """Bytes of the loader; of the widget opened, the loader included; of what it fetches later; of the panel. Raises
+    Unavailable."""
     loader = len(fetch(made.port, "/widget.js")[0])
     widget = whole(made.port, f"/frame/{SITE}?origin={quote(made.origin, safe='')}")
     panel = whole(made.port, "/panel")
-    return loader, loader + sum(widget.values()), sum(panel.values())
+    after = later(made.port, widget)
+    return loader, loader + sum(widget.values()), sum(after.values()), sum(panel.values())
