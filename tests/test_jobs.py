@@ -46,6 +46,21 @@ async def test_a_session_that_ended_hears_nothing_after_a_second(server: Server,
         await server.socket("agent", cookie=claire.cookie)
 
 
+@pytest.mark.parametrize("how", ["sign-out", "disabled", "password", "too old", "idle"])
+async def test_a_session_that_ended_before_hello_hears_nothing(server: Server, how: str) -> None:
+    """A socket that waits with its hello is in nobody's list of open ones: hello itself has to ask."""
+    visitor = await server.visitor()
+    thread = await visitor.open("Who hears this?")
+    cookie = await server.sign_in()
+    ticket = await server.ticket(cookie)
+    desk = AgentDesk(await server.socket("agent", cookie=cookie), cookie)
+    await end_of_session(server, desk, how)
+    await desk.send("hello", v=1, ticket=ticket, conversations={thread: 0})
+    assert await desk.closed() == 4401
+    assert desk.types() == ["error"]
+    assert "Who hears this?" not in desk.everything
+
+
 async def test_it_ends_the_session_that_ended_and_no_other(server: Server) -> None:
     claire, elsewhere = await server.agent(), await server.agent()
     marc = await server.agent("marc")

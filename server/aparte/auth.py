@@ -143,10 +143,13 @@ def require_ticket(parts: Parts, caller: AgentCaller, ticket: str) -> None:
 
 
 async def keep_alive(parts: Parts, caller: AgentCaller) -> None:
-    """An agent at work keeps the session from idling out."""
+    """The session is seen now. Raises NotSignedIn when it has ended since the caller was found."""
+    hashed, idle = bytes.fromhex(caller.session), parts.settings.session_idle_seconds
 
     def apply(tx: Tx) -> None:
-        people.see_agent_session(tx, bytes.fromhex(caller.session))
+        if not people.good_sessions(tx.connection, [hashed], tx.now, idle):
+            raise NotSignedIn()
+        people.see_agent_session(tx, hashed)
 
     await parts.store.write(apply)
 

@@ -154,11 +154,12 @@ async def _agent_hello(socket: Socket, caller: AgentCaller, data: str) -> None:
         raise BadFrame("The first frame is a hello of version 1.")
     auth.require_ticket(socket.parts, caller, hello.ticket)
     parts, peer = socket.parts, socket.peer
+    # Asked again: the handshake may be seconds old. From the join on, `jobs` asks for as long as the socket lives.
+    await auth.keep_alive(parts, caller)
     peer.caller = caller
     parts.greeted[peer] = set()
     parts.hub.join(peer)
     try:
-        await auth.keep_alive(parts, caller)
         lines = await inbox.lines(parts, caller)
         peer.shown.update(line.id for line in lines)
         peer.say(await reading.agent_welcome(parts, caller, lines))
