@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from aparte import guard
 from aparte.actions import door, gate
 from aparte.actions.parts import SYSTEM, Parts
@@ -23,8 +25,7 @@ from aparte.views import face
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """`seq` in the writer's own stream; `held` names the message when the gate holds it."""
 
     conversation: str
@@ -70,8 +71,7 @@ async def post(parts: Parts, caller: Caller, conversation: str, cid: str, text: 
     return await parts.store.write(apply, conversation=conversation, key=key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(msgspec.Struct, frozen=True):
     """A text as received, with the client id that names it."""
 
     text: str

@@ -95,16 +95,16 @@ class Sender:
         self.is_going = False
         self._sent = 0
         self._number = number
-        self._cid = f"-0000-4000-8000-{number:012x}"
         self._tails = [
             f'","conversation":"{conversation}","text":{msgspec.json.encode(text).decode()}}}'.encode()
             for text in SENTENCES
         ]
 
     def next_frame(self) -> tuple[str, bytes]:
-        """A post under a new client id."""
+        """A post under a new client id, made as `new_cid` makes it, but without its cost."""
         self._sent += 1
-        cid = f"{self._sent:08x}{self._cid}"
+        at = int(time.time() * 1000)
+        cid = f"{at >> 16:08x}-{at & 0xFFFF:04x}-7000-8000-{self._number:03x}{self._sent:09x}"
         tail = self._tails[(self._sent + self._number) % len(self._tails)]
         return cid, frame(b'{"t":"post","cid":"' + cid.encode() + tail)
 

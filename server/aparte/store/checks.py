@@ -85,28 +85,19 @@ def save(tx: Tx, row: Conversation, check: Check) -> None:
 _FIND = Direct(
     select(identity_check).where(
         identity_check.c.id == bindparam("check"), identity_check.c.conversation_id == bindparam("thread")
-    )
+    ),
+    ("check", "thread"),
 )
 
 
 def find(connection: Connection, vault: Vault, row: Conversation, check: str | None) -> Check | None:
     """The check of this conversation. Raises Unreadable."""
-    found = _FIND.run(connection, {"check": check, "thread": row.id}).first() if check else None
-    if found is None:
+    found = _FIND.rows(connection, (check, row.id)) if check else ()
+    if not found:
         return None
-    one = Check(
-        found.id,
-        found.conversation_id,
-        found.session_id,
-        found.record_index,
-        Secret(),
-        found.state,
-        found.code_mac,
-        found.tries,
-        found.created_at,
-        found.expires_at,
-    )
-    one.secret = msgspec.json.decode(vault.unseal(row.key_id, _bound(row, one), found.sealed), type=Secret)
+    own_id, thread, session, record, sealed, *rest = found[0]
+    one = Check(own_id, thread, session, record, Secret(), *rest)
+    one.secret = msgspec.json.decode(vault.unseal(row.key_id, _bound(row, one), sealed), type=Secret)
     return one
 
 

@@ -5,13 +5,12 @@ Knows the columns and how sealed ones are bound. Must not judge who may see or d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.sql import Select
 
 from aparte.store.direct import Among, Direct
@@ -42,8 +41,7 @@ class Proof(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float
 
 
-@dataclass(slots=True)
-class Conversation:
+class Conversation(msgspec.Struct):
     """One row. A transaction changes the fields after `created_at`; `Tx.flush` writes them."""
 
     id: str
@@ -75,23 +73,37 @@ class Conversation:
     has_check: bool
     standing: bytes | None
 
-    @property
-    def key(self) -> str:
-        """What names the row when it is written back."""
-        return self.id
-
 
 _COLUMNS: Final = tuple(column.name for column in table.columns)
 _CHANGING: Final = _COLUMNS[_COLUMNS.index("state") :]
-_BY_ID = Among(lambda ids: select(table).where(table.c.id.in_(ids)).with_for_update())
-_SAVE = Direct(
-    update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in _CHANGING}),
-    attrgetter,
+# What every message changes. To write the rest as well would move entries of indexes for nothing.
+_COUNTS: Final = (
+    "visitor_seq",
+    "staff_seq",
+    "last_said",
+    "visitor_said",
+    "staff_said",
+    "unread",
+    "updated_at",
+    "active_at",
 )
+_BY_ID = Among(lambda ids: select(table).where(table.c.id.in_(ids)).with_for_update())
 
 
-def from_row(row: Row[Any]) -> Conversation:
-    found = Conversation(*tuple(row))
+def _saving(names: Sequence[str]) -> tuple[Direct, Callable[[Conversation], tuple[Any, ...]]]:
+    """The statement that writes these columns, and what takes its values from a conversation."""
+    setting = update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in names})
+    return Direct(setting, (*names, "key")), attrgetter(*names, "id")
+
+
+_SAVE, _all_of = _saving(_CHANGING)
+_SAVE_COUNTS, _counts_of = _saving(_COUNTS)
+rest_of: Callable[[Conversation], tuple[Any, ...]] = attrgetter(*[name for name in _CHANGING if name not in _COUNTS])
+"""What a mere message leaves as it is: when it is the same as when the row was read, `save_counts` will do."""
+
+
+def from_row(row: Sequence[Any]) -> Conversation:
+    found = Conversation(*row)
     found.is_frozen = bool(found.is_frozen)  # SQLite has no truth values
     standing: object = found.standing
     if not isinstance(standing, bytes | None):
@@ -104,7 +116,7 @@ def load(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
     wanted = list(ids)
     if not wanted:
         return {}
-    return {row.id: from_row(row) for row in _BY_ID.run(connection, wanted)}
+    return {row[0]: from_row(row) for row in _BY_ID.rows(connection, wanted)}
 
 
 def find(connection: Connection, conversation: str) -> Conversation | None:
@@ -113,12 +125,17 @@ def find(connection: Connection, conversation: str) -> Conversation | None:
 
 
 def save(connection: Connection, changed: Iterable[Conversation]) -> None:
-    _SAVE.run_for(connection, changed)
+    _SAVE.run_for(connection, [_all_of(row) for row in changed])
+
+
+def save_counts(connection: Connection, changed: Iterable[Conversation]) -> None:
+    """Writes the numbers and times alone."""
+    _SAVE_COUNTS.run_for(connection, [_counts_of(row) for row in changed])
 
 
 def add(connection: Connection, row: Conversation) -> None:
     """A new conversation. Its key is durable in the ring before."""
-    connection.execute(insert(table).values(**asdict(row)))
+    connection.execute(insert(table).values(**msgspec.structs.asdict(row)))
 
 
 def live_of(connection: Connection, visitor: str) -> Conversation | None:

@@ -1,56 +1,68 @@
 """Statements that run for every message, compiled once and handed to the driver as they are.
 
-The toolkit's own way builds statement, dictionary and processors anew each time: a third of the writer's time. Knows
-statements and drivers. Must not know what a column means: only values that the driver takes and gives as they are
-(text, numbers, bytes, nothing; a truth value comes back as a number) may pass here.
+The toolkit's own way builds statement, dictionary, context and result anew each time: a third of the writer's time.
+Knows statements and drivers. Must not know what a column means: only values that the driver takes and gives as they
+are (text, numbers, bytes, nothing; a truth value comes back as a number) may pass here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, CursorResult, bindparam
+from sqlalchemy import BindParameter, Connection, bindparam
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement, Select
 
 
 class Direct:
-    """One statement.
+    """One statement. Args: statement: with a bind parameter for each value; order: their names, as values are given.
 
-    Args: statement: with a bind parameter for each value; pick: makes, of names, what takes a row's values in that
-    order: `itemgetter` for mappings, `attrgetter` for objects. There are at least two names.
+    Raises at its first use: ValueError when the parameters stand in another order.
     """
 
-    def __init__(self, statement: ClauseElement, pick: Callable[..., Callable[[Any], Any]] = itemgetter) -> None:
+    def __init__(self, statement: ClauseElement, order: Sequence[str]) -> None:
         self._statement = statement
-        self._pick = pick
-        self._compiled: dict[str, tuple[str, Callable[[Any], Any]]] = {}
+        self._order = order
+        self._compiled: dict[str, str] = {}
 
-    def run(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """Executes it once."""
-        sql, take = self._for(connection)
-        return connection.exec_driver_sql(sql, take(values))
+    def rows(self, connection: Connection, values: Sequence[Any]) -> list[Any]:
+        """Executes a query once; returns its rows as tuples. Raises DBAPIError."""
+        sql = self._for(connection)
+        with _cursor(connection, sql) as cursor:
+            cursor.execute(sql, values)
+            found: list[Any] = cursor.fetchall()
+            return found
 
-    def run_for(self, connection: Connection, rows: Iterable[Any]) -> None:
-        """Executes it for each row."""
-        sql, take = self._for(connection)
-        connection.exec_driver_sql(sql, [take(row) for row in rows])
+    def run_for(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Executes it for each row of values. Raises DBAPIError."""
+        sql = self._for(connection)
+        with _cursor(connection, sql) as cursor:
+            cursor.executemany(sql, rows)
 
-    def _for(self, connection: Connection) -> tuple[str, Callable[[Any], Any]]:
+    def _for(self, connection: Connection) -> str:
         name = connection.dialect.name
-        if name not in self._compiled:
-            self._compiled[name] = self._compile(connection)
-        return self._compiled[name]
+        sql = self._compiled.get(name)
+        if sql is None:
+            compiled: Any = self._statement.compile(dialect=connection.dialect)
+            if list(compiled.positiontup) != list(self._order):
+                raise ValueError(f"{compiled} takes {compiled.positiontup}")
+            sql = self._compiled[name] = str(compiled)
+        return sql
 
-    def _compile(self, connection: Connection) -> tuple[str, Callable[[Any], Any]]:
-        compiled: Any = self._statement.compile(dialect=connection.dialect)
-        if compiled.positiontup is not None:
-            return str(compiled), self._pick(*compiled.positiontup)
-        # A driver that names its parameters.
-        names = tuple(compiled.binds)
-        take = self._pick(*names)
-        return str(compiled), lambda row: dict(zip(names, take(row), strict=True))
+
+@contextlib.contextmanager
+def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
+    """A cursor of the driver in this connection's transaction. Its errors come out as the toolkit's own."""
+    if not connection.in_transaction():
+        connection.begin()  # as the toolkit does before a first statement
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        with contextlib.closing(connection.connection.cursor()) as cursor:
+            yield cursor
+    except driver.Error as error:
+        raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
 
 
 class Among:
@@ -62,14 +74,13 @@ class Among:
 
     def __init__(self, make: Callable[[Sequence[BindParameter[Any]]], Select[Any]]) -> None:
         self._make = make
-        self._sizes: dict[int, tuple[Direct, list[str]]] = {}
+        self._sizes: dict[int, Direct] = {}
 
-    def run(self, connection: Connection, values: Sequence[Any]) -> CursorResult[Any]:
-        """Executes it. There is at least one value."""
+    def rows(self, connection: Connection, values: Sequence[Any]) -> list[Any]:
+        """Executes it; returns its rows as tuples. There is at least one value. Raises DBAPIError."""
         size = max(2, 1 << (len(values) - 1).bit_length())
-        if size not in self._sizes:
+        query = self._sizes.get(size)
+        if query is None:
             names = [f"among_{number}" for number in range(size)]
-            self._sizes[size] = Direct(self._make([bindparam(name) for name in names])), names
-        query, names = self._sizes[size]
-        filled = [*values, *[values[-1]] * (size - len(values))]
-        return query.run(connection, dict(zip(names, filled, strict=True)))
+            query = self._sizes[size] = Direct(self._make([bindparam(name) for name in names]), names)
+        return query.rows(connection, [*values, *[values[-1]] * (size - len(values))])

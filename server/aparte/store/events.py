@@ -5,7 +5,6 @@ Knows how a body is bound to its row. Must not decide who may read it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -19,8 +18,7 @@ from aparte.store.schema import event as table
 from aparte.vault import Vault
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(msgspec.Struct):
     """An event as both audiences need it. `visitor_seq` is None for an event of the staff stream only."""
 
     conversation: str
@@ -36,8 +34,7 @@ class Stored:
     raw: bytes = b""  # the body as JSON, once it has been made
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """An event that already carries a cid key."""
 
     conversation: str
@@ -49,7 +46,8 @@ class Known:
     id: str
 
 
-_INSERT = Direct(insert(table).values({column.name: bindparam(column.name) for column in table.columns}))
+_COLUMNS = tuple(column.name for column in table.columns)
+_INSERT = Direct(insert(table).values({name: bindparam(name) for name in _COLUMNS}), _COLUMNS)
 _KNOWN = Among(
     lambda keys: select(
         table.c.cid_key,
@@ -65,7 +63,7 @@ _KNOWN = Among(
 
 # Built once: making a statement anew costs more than running it.
 _OF_THREAD = select(table).where(table.c.conversation_id == bindparam("thread"))
-_AT = Direct(_OF_THREAD.where(table.c.staff_seq == bindparam("number")))
+_AT = Direct(_OF_THREAD.where(table.c.staff_seq == bindparam("number")), ("thread", "number"))
 
 
 def bound(row: Conversation, stored: Stored) -> tuple[str | int | None, ...]:
@@ -93,25 +91,28 @@ class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     c: str = ""
 
 
-def to_row(vault: Vault, row: Conversation, stored: Stored, cid_key: bytes | None, mac: bytes | None) -> dict[str, Any]:
+def _plain(stored: Stored) -> bytes:
     stored.raw = stored.raw or msgspec.json.encode(stored.body)
-    plain = msgspec.json.encode(_Kept(msgspec.Raw(stored.raw), stored.cid))
-    return {
-        "conversation_id": row.id,
-        "staff_seq": stored.staff_seq,
-        "visitor_seq": stored.visitor_seq,
-        "id": stored.id,
-        "kind": stored.kind,
-        "sender_kind": stored.sender_kind,
-        "sender_id": stored.sender_id,
-        "cid_key": cid_key,
-        "cid_mac": mac,
-        "at": stored.at,
-        "sealed": vault.seal(row.key_id, bound(row, stored), plain),
-    }
+    return msgspec.json.encode(_Kept(msgspec.Raw(stored.raw), stored.cid))
 
 
-def add(connection: Connection, rows: list[dict[str, Any]]) -> None:
+class New(msgspec.Struct, frozen=True):
+    """An event to be written: its conversation, and the key and MAC of its cid."""
+
+    row: Conversation
+    stored: Stored
+    cid_key: bytes | None
+    cid_mac: bytes | None
+
+
+def add(connection: Connection, vault: Vault, new: list[New]) -> None:
+    """Seals and writes them. Raises Unreadable when one's key is gone; then none is written."""
+    blobs = vault.seal_all([(one.row.key_id, bound(one.row, one.stored), _plain(one.stored)) for one in new])
+    rows = []
+    for one, sealed in zip(new, blobs, strict=True):
+        it = one.stored
+        numbers = it.conversation, it.staff_seq, it.visitor_seq
+        rows.append((*numbers, it.id, it.kind, it.sender_kind, it.sender_id, one.cid_key, one.cid_mac, it.at, sealed))
     _INSERT.run_for(connection, rows)
 
 
@@ -119,7 +120,7 @@ def known(connection: Connection, keys: list[bytes]) -> dict[bytes, Known]:
     """Which of these cid keys are taken, and by what."""
     if not keys:
         return {}
-    return {row[0]: Known(*tuple(row)[1:]) for row in _KNOWN.run(connection, keys)}
+    return {key: Known(*event) for key, *event in _KNOWN.rows(connection, keys)}
 
 
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
@@ -127,19 +128,10 @@ _KEPT = msgspec.json.Decoder(_Kept)
 
 
 def _from_row(vault: Vault, row: Conversation, found: Any) -> Stored:
-    stored = Stored(
-        conversation=row.id,
-        staff_seq=found.staff_seq,
-        visitor_seq=found.visitor_seq,
-        id=found.id,
-        kind=found.kind,
-        sender_kind=found.sender_kind,
-        sender_id=found.sender_id,
-        at=found.at,
-        body=EmptyBody(),
-    )
+    _, staff_seq, visitor_seq, event, kind, sender_kind, sender_id, _, _, at, sealed = found
+    stored = Stored(row.id, staff_seq, visitor_seq, event, kind, sender_kind, sender_id, at, EmptyBody())
     try:
-        kept = _KEPT.decode(vault.unseal(row.key_id, bound(row, stored), found.sealed))
+        kept = _KEPT.decode(vault.unseal(row.key_id, bound(row, stored), sealed))
         stored.body = _DECODERS[stored.kind].decode(kept.b)
         stored.cid = kept.c
     except (Unreadable, msgspec.MsgspecError, KeyError):
@@ -202,8 +194,8 @@ def page(
 
 def at_number(connection: Connection, vault: Vault, row: Conversation, staff_seq: int) -> Stored | None:
     """One event of the staff stream."""
-    found = _AT.run(connection, {"thread": row.id, "number": staff_seq}).first()
-    return _from_row(vault, row, found) if found else None
+    found = _AT.rows(connection, (row.id, staff_seq))
+    return _from_row(vault, row, found[0]) if found else None
 
 
 def last_note(connection: Connection, vault: Vault, row: Conversation) -> Stored | None:

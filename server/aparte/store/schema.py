@@ -134,7 +134,6 @@ event = Table(
     Column("cid_mac", LargeBinary, nullable=True),
     Column("at", Float, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 # Messages that wait at the gate. Their text is in the staff stream's `held` event.

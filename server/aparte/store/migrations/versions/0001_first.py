@@ -107,7 +107,6 @@ def upgrade() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "staff_seq"),
         sa.UniqueConstraint("cid_key"),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "held",
