@@ -149,6 +149,40 @@ async def test_a_change_is_given_up_when_the_proof_has_ended(server: Server) -> 
     assert server.airline.bookings[BOOKING].changes == 0
 
 
+async def test_a_change_is_never_called_undone_after_a_first_call(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The company makes it, its answer is lost, and the patience of the outbox ends with this very try."""
+    async with start() as server:
+        visitor, claire, thread = await proven(server)
+        option = (await claire.do("show_record", conversation=thread))["options"][0]["id"]
+        really = server.parts.records.change
+
+        async def unheard(*arguments, **more):  # type: ignore[no-untyped-def]  # hands anything on
+            await really(*arguments, **more)
+            server.skip(server.settings.code_seconds + 1)
+            raise RecordsDown
+
+        monkeypatch.setattr(server.parts.records, "change", unheard)
+        await claire.do("change", conversation=thread, option=option)
+        failed = await claire.event("act", state="failed")
+        assert server.airline.bookings[BOOKING].changes == 1
+        assert failed["body"]["code"] == "not_known"
+        await visitor.settle()
+        assert visitor.heard("act") == []
+
+
+async def test_a_change_is_not_called_undone_because_the_connector_was_taken_away(server: Server) -> None:
+    _, claire, thread = await proven(server)
+    option = (await claire.do("show_record", conversation=thread))["options"][0]["id"]
+    await company_is_down(server)
+    await claire.do("change", conversation=thread, option=option)
+    await claire.event("alarm", code="records_down")
+    await sites.add_site(server.store, Site("air", "Air Aparté", formats=("XXXXXX",)))
+    server.parts.ring()
+    assert (await claire.event("act", state="failed"))["body"]["code"] == "not_known"
+
+
 async def test_a_change_is_given_up_when_the_conversation_froze(server: Server) -> None:
     _, claire, thread = await proven(server)
     option = (await claire.do("show_record", conversation=thread))["options"][0]["id"]

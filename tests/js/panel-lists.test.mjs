@@ -7,6 +7,7 @@ import { counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from
 import { reason } from '../../static/panel/notify.js';
 import { INITIAL } from '../../static/panel/reducer.js';
 import { fates, hasOlder, standingNow, steps, topVisible } from '../../static/panel/thread.js';
+import { sentenceOf } from '../../static/panel/views/items.js';
 import { browserOf, departure, when } from '../../static/panel/views/person.js';
 import { chooseLanguage, explain, loadWords } from '../../static/panel/words.js';
 
@@ -162,4 +163,12 @@ test('it tells a wrong code and a second letter from the start of a check', () =
     check('4', { tries_left: 4, sends_left: 1 }), check('5', { id: 'd' }), check('6', { id: 'd', state: 'failed', tries_left: 0 }),
   ]);
   assert.deepEqual([...told], [['3', 'wrong'], ['4', 'resent']]);
+});
+
+test('it does not say that a booking was left as it is when nobody knows', () => {
+  for (const [lang, w] of Object.entries(WORDS)) {
+    const line = (code) => sentenceOf({ w, lang, state: INITIAL }, { kind: 'act', body: { act: 'change', state: 'failed', code } });
+    assert.equal(line('not_known'), w.errors.not_known);
+    assert.ok(line('needs_check').startsWith(w.lineAct.failed));
+  }
 });

@@ -135,6 +135,7 @@ async def carry_out(parts: Parts, row: Row) -> None:
     try:
         if thread.is_frozen:
             raise Frozen()
+        connector = _connector(parts, thread)
         gate.require(parts, thread, "record.change", parts.store.now(), asked.record)
     except AparteError as error:
         # After a first call nobody here knows whether the company made the change.
@@ -144,7 +145,7 @@ async def carry_out(parts: Parts, row: Row) -> None:
         await parts.store.write(lambda tx: outbox.retry(tx, row.id, row.attempts + 1, tx.now + CALL_SECONDS))
         try:
             changed = await parts.records.change(
-                _connector(parts, thread), asked.reference, asked.option, key=row.id, language=thread.lang
+                connector, asked.reference, asked.option, key=row.id, language=thread.lang
             )
         except RecordsDown:
             raise
@@ -175,7 +176,7 @@ async def carry_out(parts: Parts, row: Row) -> None:
 
 
 def tell_failed(tx: Tx, row: Conversation, label: str, code: str) -> None:
-    """The agent reads that the change was not made, and why."""
+    """The agent reads that the change was not made, and why; or that nobody here knows."""
     tx.append(row, "act", ActBody("change", "failed", label=label, code=code), sender=SYSTEM, visible=False)
     tx.audit(SYSTEM, "act.change_failed", row.id, code)
 
@@ -201,9 +202,9 @@ async def given_up(parts: Parts, row: Row) -> None:
     def tell(tx: Tx) -> None:
         if row.kind == "act.change":
             label = msgspec.json.decode(row.body, type=ChangeRow).label if row.is_whole else ""
-            tell_failed(
-                tx, tx.conversation(row.conversation_id), label, "records_down" if row.is_whole else "unreadable"
-            )
+            # The try that has just failed may have called the company, even a first one.
+            code = NOT_KNOWN if row.is_whole or row.attempts else "unreadable"
+            tell_failed(tx, tx.conversation(row.conversation_id), label, code)
         else:
             # In the audit log alone: an alarm in the thread would tell the agent that the record exists.
             tx.audit(SYSTEM, "check.mail_refused", row.conversation_id, row.id)

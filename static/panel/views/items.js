@@ -174,8 +174,14 @@ function SystemLine({ p, event, step }) {
   return html`<p class="system" data-kind=${moodOf(event)}>${said} · <time>${clock(event.at, p.lang)}</time></p>`;
 }
 
-/** @param {View} p @param {Event} event @returns {any} */
-function sentenceOf(p, event) {
+/**
+ * What the line of an event says.
+ *
+ * @param {Pick<View, 'w' | 'lang' | 'state'>} p
+ * @param {Event} event
+ * @returns {any}
+ */
+export function sentenceOf(p, event) {
   const { w, lang, state } = p;
   switch (event.kind) {
     case 'assigned': {
@@ -203,6 +209,7 @@ function sentenceOf(p, event) {
       return /** @type {Record<string, string>} */ (w.alarms)[event.body.code] ?? event.body.code;
     case 'act': {
       const { state: step, label, due, code } = event.body;
+      if (code === 'not_known') return explain(w, code, ''); // "not changed" would be a guess
       const parts = [w.lineAct[step]];
       if (label && step !== 'failed') parts.push(label);
       if (step === 'done' && due) parts.push(w.lineDue(price(due, lang)));
