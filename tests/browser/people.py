@@ -122,6 +122,7 @@ class Customer:
         """Digit by digit; then Enter."""
         field = self.card.get_by_label(self.w["code"])
         await field.press_sequentially(code)
+        await expect(field).to_have_js_property("scrollLeft", 0)  # all eight digits are in sight
         await field.press("Enter")
 
     async def pastes_code(self, mailbox: Page) -> None:

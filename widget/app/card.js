@@ -54,6 +54,7 @@ function Code(props) {
   const left = useTimeLeft((check.until ?? 0) - state.skew);
   const deed = state.asking?.deed;
   const tries = check.tries_left ?? 0;
+  const isWrong = state.checkNote === 'wrong' && !code; // until the next one is begun
   const field = useRef(/** @type {HTMLInputElement|null} */ (null));
   useEffect(() => {
     if (document.activeElement === document.body) field.current?.focus(); // the form before this one had it
@@ -79,10 +80,10 @@ function Code(props) {
     <h2><${Icon} name="shield" />${words.check.title}</h2>
     <p>${words.check.sent}</p>
     <label>${words.check.code}
-      <input class="code" ref=${field} value=${code} inputmode="numeric" autocomplete="one-time-code" spellcheck=${false} onInput=${onInput}
-        aria-invalid=${state.checkNote === 'wrong' ? 'true' : undefined} aria-describedby="tries" /></label>
+      <span class="cells"><input class="code" ref=${field} value=${code} inputmode="numeric" autocomplete="one-time-code" spellcheck=${false} onInput=${onInput}
+        aria-invalid=${isWrong ? 'true' : undefined} aria-describedby="tries" /></span></label>
     <p id="tries" class="facts"><span role="timer">${words.check.time(countdown(left))}</span><span>${words.check.tries(tries)}</span></p>
-    <div role="alert">${state.checkNote === 'wrong' && html`<p class="bad"><${Icon} name="warn" />${words.check.wrong} (${words.check.tries(tries)})</p>`}</div>
+    <div role="alert">${isWrong && html`<p class="bad"><${Icon} name="warn" />${words.check.wrong}<span class="unseen"> (${words.check.tries(tries)})</span></p>`}</div>
     <div role="status">${state.checkNote === 'resent' && html`<p class="soft">${words.check.resent}</p>`}${check.late && html`<p class="late">${words.check.late}</p>`}</div>
     <${Failure} ...${props} />
     <button class="primary wide" disabled=${code.length !== DIGITS || deed === 'code' || left <= 0}>${words.check.verify}</button>

@@ -38,8 +38,13 @@ sheet.replaceSync(`
 .check label { display: block; margin: 12px 0 8px; font-size: 13px; font-weight: 600; }
 .check input { display: block; width: 100%; height: 48px; margin-top: 4px; padding: 0 12px; border: 1px solid var(--line-strong); border-radius: var(--radius-small); background: var(--surface); font-size: 16px; font-weight: 400; }
 .check .reference { font-family: var(--mono); font-size: 18px; letter-spacing: .08em; text-transform: uppercase; }
-.check .code { width: calc(8 * 34px + 2px); max-width: 100%; padding: 0 0 0 11px; font: 22px/48px var(--mono); letter-spacing: calc(34px - 1ch); clip-path: inset(-4px round 10px);
-  background: linear-gradient(90deg, transparent 33px, color-mix(in srgb, var(--line-strong) 40%, transparent) 33px) 0 0 / 34px 100% var(--surface); }
+.cells { display: block; margin-top: 4px; border: 1px solid var(--line-strong); border-radius: var(--radius-small); background: var(--surface); container-type: inline-size; overflow: clip; }
+.cells:has([aria-invalid]) { border-color: var(--bad); }
+.cells:focus-within { border-color: var(--accent-ink); outline: 2px solid var(--accent-ink); outline-offset: -1px; }
+/* eight cells in sight and one more for the caret, so that the first digit is never pushed out */
+.check .code { --cell: 12.5cqw; width: calc(9 * var(--cell)); height: 46px; margin: 0; padding: 0 0 0 calc((var(--cell) - 1ch) / 2); border: 0; font: 22px/46px var(--mono); letter-spacing: calc(var(--cell) - 1ch);
+  background: linear-gradient(90deg, transparent calc(100% - 1px), color-mix(in srgb, var(--line-strong) 40%, transparent) 0) 0 0 / var(--cell) 100%; }
+.check .code:focus-visible { outline: 0; }
 .check input:focus-visible { border-color: var(--accent-ink); outline: 2px solid var(--accent-ink); outline-offset: -1px; }
 .check [aria-invalid] { border-color: var(--bad); }
 .check .facts { display: flex; justify-content: space-between; gap: 12px; color: var(--ink-soft); font-size: 13px; font-variant-numeric: tabular-nums; }
