@@ -106,6 +106,7 @@ async def _is_checked(dupont: Customer, agent: Agent, said: dict[str, str], demo
     await dupont.page.bring_to_front()
     await dupont.types_code(f"{(int(code) + 1) % 10**8:08d}")
     await expect(dupont.card.get_by_role("alert").first).to_contain_text(dupont.w["wrong"])
+    await expect(agent.log).to_contain_text(agent.w["wrong code"])
     await dupont.sees(said["supplement"], times=0)
     if by_paste:
         await dupont.pastes_code(mailbox)

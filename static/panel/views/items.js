@@ -65,7 +65,7 @@ function Row({ p, thread, event, fate, step }) {
     case 'dropped':
       return null; // told where the message was held
     case 'check': // that it was passed is told by the standing that follows
-      return event.body.check.state === 'verified' ? null : html`<${SystemLine} p=${p} event=${event} />`;
+      return event.body.check.state === 'verified' ? null : html`<${SystemLine} p=${p} event=${event} step=${step} />`;
     default:
       return html`<${SystemLine} p=${p} event=${event} step=${step} />`;
   }
