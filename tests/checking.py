@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+
+import pytest
 
 from aparte.actions import sites
+from aparte.demo.bookings import Airline, Booking
 from clients import SECONDS, Visitor
 from harness import BOOKING, Server, site
 
@@ -31,6 +35,20 @@ async def letters_left(server: Server) -> None:
     async with asyncio.timeout(SECONDS):
         while server.rows("SELECT count(*) FROM outbox WHERE state = 'waiting'") != [(0,)]:  # noqa: ASYNC110 (a row)
             await asyncio.sleep(0.01)
+
+
+def company_writes_otherwise(server: Server, monkeypatch: pytest.MonkeyPatch, theirs: str = "0X7-T4P") -> None:
+    """Mr Dupont's booking has another reference on the company's side, which forgives an O for a 0 and the dash."""
+    airline = server.airline
+    airline.bookings = {theirs: dataclasses.replace(airline.bookings[BOOKING], reference=theirs)}
+
+    def normal(reference: str) -> str:
+        return reference.upper().replace("O", "0").replace("-", "")
+
+    def forgiving(_: Airline, reference: str) -> Booking | None:
+        return airline.bookings[theirs] if normal(reference) == normal(theirs) else None
+
+    monkeypatch.setattr(Airline, "find", forgiving)
 
 
 async def company_is_down(server: Server) -> None:

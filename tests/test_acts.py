@@ -11,7 +11,7 @@ from aparte.actions import acts, checks, sites
 from aparte.errors import RecordsDown
 from aparte.model import Site
 from aparte.store import outbox
-from checking import company_is_down, letters_left
+from checking import asked, company_is_down, company_writes_otherwise, letters_left
 from clients import AgentDesk, Visitor, new_cid
 from harness import BOOKING, JANSEN, OTHER_BOOKING, Server, Start, site
 
@@ -56,6 +56,33 @@ async def test_nothing_is_opened_before_the_check(server: Server, frame: dict[st
     await visitor.do("start_check", conversation=thread, reference=BOOKING)
     assert await claire.refused(**frame, conversation=thread) == "needs_check"
     assert server.audited(thread).count("gate.refuse") == 3
+
+
+async def test_the_record_is_the_one_that_the_company_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its form of the reference is carried by every later request, and is what an agent's text is compared with."""
+    company_writes_otherwise(server, monkeypatch)
+    visitor, claire, thread = await server.meeting()
+    standing = await server.prove(visitor, thread, "OX7 T4P")
+    assert "reference" not in standing["body"]["standing"]
+    assert (await claire.event("standing"))["body"]["standing"]["reference"] == "0X7-T4P"
+    record = await claire.do("show_record", conversation=thread)
+    assert record["reference"] == "0X7-T4P"
+    assert "held" not in await claire.reply(thread, "Booking 0X7T4P leaves at noon")
+    assert (await claire.reply(thread, f"Booking {OTHER_BOOKING} leaves at noon"))["held"]
+    await claire.do("change", conversation=thread, option=record["options"][0]["id"])
+    assert (await claire.event("act", state="done"))["body"]["reference"] == "0X7-T4P"
+
+
+async def test_the_companys_form_is_shown_to_nobody_before_the_proof(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would tell that the record exists."""
+    company_writes_otherwise(server, monkeypatch)
+    visitor, claire, thread = await server.meeting()
+    await asked(server, visitor, thread, "OX7T4P")
+    await claire.watch(thread)
+    await claire.settle()
+    assert "0X7-T4P" not in claire.everything + visitor.everything
 
 
 async def test_a_new_check_of_another_record_opens_that_one_alone(server: Server) -> None:

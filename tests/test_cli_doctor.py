@@ -209,6 +209,17 @@ def test_it_finds_a_mail_server_that_does_not_answer(monkeypatch: pytest.MonkeyP
     assert wrong(doctor()) == ["mail"]
 
 
+@pytest.mark.usefixtures("site", "mail")
+def test_it_finds_a_mail_server_that_refuses_the_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object) -> str:
+        return "553 5.7.1 not your address"
+
+    monkeypatch.setattr(_Keep, "handle_MAIL", refuse, raising=False)
+    found = doctor()
+    assert wrong(found) == ["mail"]
+    assert "mail_from" in found["mail"][1]
+
+
 # The company's system.
 
 

@@ -182,8 +182,12 @@ async def test_it_gives_the_same_letter_the_same_message_id() -> None:
         ({"rcpt": "450 4.2.0 greylisted"}, MailDeferred),
         ({"data": "554 5.7.1 refused"}, MailRefused),
         ({"data": "452 4.3.1 no room"}, MailDeferred),
-        ({"mail": "550 5.7.1 not you"}, MailDown),  # the operator's fault, not the recipient's: kept until corrected
-        ({"mail": "421 4.3.2 closing"}, MailDown),
+        (
+            {"mail": "550 5.7.1 not you"},
+            MailDeferred,
+        ),  # the operator's fault, not the recipient's: kept until corrected
+        ({"mail": "451 4.7.1 too many"}, MailDeferred),
+        ({"mail": "421 4.3.2 closing"}, MailDeferred),
     ],
 )
 async def test_it_tells_for_now_from_for_good(answers: dict[str, str], kind: type[MailDown | MailRefused]) -> None:
@@ -192,6 +196,25 @@ async def test_it_tells_for_now_from_for_good(answers: dict[str, str], kind: typ
             await Mailer(settings(port)).send(letter())
     assert type(caught.value) is kind
     assert TO not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [b"", b"xxx\r\n"])
+async def test_what_fails_in_mid_letter_concerns_that_letter(answer: bytes) -> None:
+    """The server lets us in, then cuts the line or says what is no SMTP; to be reached it seems as ever."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"MAIL"):
+                writer.write(answer)
+                return
+            writer.write(b"250 ok\r\n")
+
+    async with peer(talk) as port:
+        mailer = Mailer(settings(port))
+        await mailer.reach()
+        with pytest.raises(MailDeferred):
+            await mailer.send(letter())
 
 
 async def test_it_says_down_when_nobody_answers() -> None:

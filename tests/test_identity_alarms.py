@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
 from aparte.actions import expiry
-from checking import asked, tries, wrong
+from checking import asked, company_writes_otherwise, tries, wrong
 from harness import BOOKING, DUPONT, UNKNOWN_BOOKING, Server, Start
 
 # ── the breaker ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,6 +89,40 @@ async def test_letters_for_one_booking_slow_down_and_are_looked_at(start: Start,
         if booking == BOOKING:  # slowed down, never locked out
             server.parts.ring()
             await server.mailbox.wait_for(DUPONT, after=2)
+
+
+async def test_codes_for_one_booking_are_counted_together_however_it_is_typed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(record_tries_per_day=4, breaker_failures=1000) as server:
+        company_writes_otherwise(server, monkeypatch)
+        impostor, owner = await server.visitor(), await server.visitor()
+        thread, own = await impostor.open("Hello"), await owner.open("Hello")
+        check, code = await asked(server, impostor, thread, "OX7T4P")
+        for _ in range(4):
+            await tries(impostor, thread, check, wrong(code))
+        check, code = await asked(server, owner, own, "0X7T4P")
+        assert await tries(owner, own, check, code) == "code_refused"
+        assert "check.record_tries" in server.audited(own)
+
+
+async def test_letters_for_one_booking_are_counted_together_however_it_is_typed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(record_sends_per_day=2) as server:
+        company_writes_otherwise(server, monkeypatch, "00X7T4P")
+        for typed in ("OOX7T4P", "O0X7T4P"):
+            visitor = await server.visitor()
+            await asked(server, visitor, await visitor.open("Hello"), typed)
+        visitor, claire, thread = await server.meeting()
+        await visitor.do("start_check", conversation=thread, reference="0OX7T4P")
+        waiting: list[tuple[float]] = []
+        while not waiting:
+            waiting = server.rows("SELECT next_at - created_at FROM outbox WHERE kind = 'letter' AND state = 'waiting'")
+            await asyncio.sleep(0.01)
+        assert 10 < waiting[0][0] <= 300
+        await claire.settle()
+        assert claire.heard("alarm") == []  # it would tell that the three are one, and exist
 
 
 # ── "this is not me" ────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
 
 import pytest
 
+from aparte.demo.mailbox import Mailbox
+from aparte.demo.sockets import loopback_socket
+from aparte.errors import RecordsDown
+from aparte.records import Records
 from checking import company_is_down, letters_left, tries
 from clients import AgentDesk, Visitor
 from harness import BOOKING, DUPONT, JANSEN, MAILLESS_BOOKING, OTHER_BOOKING, UNKNOWN_BOOKING, Frame, Server, Start
@@ -80,6 +85,64 @@ async def test_a_letter_that_is_late_is_late_for_all_alike(start: Start) -> None
             await claire.settle()
             found.append((shape(visitor), shape(claire), server.audited(thread), card["state"]))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("how", ["sender", "recipient", "contact"])
+async def test_a_letter_that_has_to_wait_shows_nobody_that_there_is_one(
+    start: Start, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The mail server slows down its senders, or greylists an address, or the company does not tell the address: once."""
+    contact, waited = Records.contact, []
+
+    async def later(*_: Any) -> str:
+        waited.append(1)
+        return "451 4.7.1 later"
+
+    async def silent(*arguments: Any) -> Any:
+        if not waited:
+            waited.append(1)
+            raise RecordsDown
+        return await contact(*arguments)
+
+    found = []
+    for booking in (BOOKING, UNKNOWN_BOOKING):
+        async with start() as server:
+            waited.clear()
+            if how == "contact":
+                monkeypatch.setattr(Records, "contact", silent)
+            else:
+                monkeypatch.setattr(
+                    Mailbox, {"sender": "handle_MAIL", "recipient": "handle_RCPT"}[how], later, raising=False
+                )
+            visitor, claire, thread = await server.meeting()
+            await visitor.do("start_check", conversation=thread, reference=booking)
+            if booking == BOOKING:
+                while not waited:  # noqa: ASYNC110 (a thing of the test)
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.2)  # the mail server's answer comes back and is written down
+            monkeypatch.undo()
+            await letters_left(server)
+            assert server.letters == (booking == BOOKING)
+            await visitor.settle()
+            await claire.settle()
+            found.append((shape(visitor), shape(claire), server.audited(thread)))
+    assert found[0] == found[1]
+
+
+async def test_a_late_letter_is_late_for_who_comes_back_too(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    port = server.mailbox.port
+    await server.mailbox.stop()
+    await visitor.do("start_check", conversation=thread, reference=BOOKING)
+    await claire.event("alarm", code="mail_down")
+    back = await server.visitor(token=visitor.token)
+    assert back.welcome["conversation"]["check"]["late"]
+    assert (await claire.watch(thread))["view"]["check"]["late"]
+    await server.mailbox.start(loopback_socket(port))
+    await server.mailbox.wait_for(DUPONT)
+    assert [(await visitor.check("started")).get("late", False) for _ in range(3)] == [False, True, False]
+    back = await server.visitor(token=visitor.token)
+    assert "late" not in back.welcome["conversation"]["check"]
 
 
 async def test_a_company_that_does_not_answer_is_the_same_for_all(start: Start) -> None:

@@ -79,23 +79,28 @@ class Mailer:
     async def send(self, letter: Letter) -> None:
         """Returns when the mail server has taken the letter.
 
-        Raises MailDown when a later try may succeed (no connection, time-out, TLS or log-in failed, 4xx), and
-        MailRefused when none will (the server refuses this recipient or this letter by 5xx).
+        Raises MailDown when `reach` would have, too: no connection, TLS or log-in failed. What fails later concerns
+        this letter: MailDeferred when another try may succeed, MailRefused when none will (the server refuses this
+        recipient or this letter by 5xx).
         """
         if not self.is_on:
             raise MailDown("No mail server is set up. Tell the operator to set smtp_host.")
-        message = self._message(letter)
+        message, was_reached = self._message(letter), False
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._hand_over(letter.to, message)
+            async with asyncio.timeout(self._seconds), self._client() as client:
+                await client.noop()  # so far the same as `reach`
+                was_reached = True
+                await client.send_message(message, sender=self._address, recipients=[letter.to])
         except TimeoutError as error:
+            if was_reached:
+                raise MailDeferred from error
             raise MailDown("The mail server took too long. The letter is kept and tried again.") from error
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as error:
             raise _refusal(error) from None  # the server's reply quotes the address
         except aiosmtplib.SMTPAuthenticationError:
             raise MailDown("The mail server refuses our user or password. Tell the operator.") from None
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailDown from error
+            raise (MailDeferred if was_reached else MailDown) from error
 
     async def reach(self) -> None:
         """Asks the mail server whether it would take a letter, and sends none. Raises MailDown.
@@ -110,10 +115,6 @@ class Mailer:
                 await client.noop()
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MailDown from error
-
-    async def _hand_over(self, to: str, message: EmailMessage) -> None:
-        async with self._client() as client:
-            await client.send_message(message, sender=self._address, recipients=[to])
 
     def _client(self) -> aiosmtplib.SMTP:
         # Our name in EHLO is the sender's domain: the library's default asks the DNS for this machine's own name,

@@ -24,7 +24,7 @@ AparteError
 │   ├── StoreDown       disk full, locked or unreadable database
 │   ├── RecordsDown     the company's system did not answer
 │   └── MailDown        the mail server did not take a letter this time
-│       └── MailDeferred  of one letter or address alone
+│       └── MailDeferred  this one letter has to wait
 ├── Unreadable          a stored value cannot be authenticated
 └── WrongKey            the root key is not this installation's
 ```
@@ -177,7 +177,7 @@ class MailDown(Unavailable):
 
 class MailDeferred(MailDown):
     code = "mail_deferred"
-    sentence = "The mail server asks to bring this one letter again later."
+    sentence = "This one letter has to wait. It is tried again."
 
 
 class MailRefused(AparteError):

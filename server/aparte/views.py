@@ -6,7 +6,7 @@ Knows, field by field, what is a visitor's and what is staff's. Must not know so
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from aparte.frames import (
     ActBody,
     AssignedBody,
     CheckBody,
+    CheckCard,
     Event,
     Face,
     MessageBody,
@@ -40,9 +41,12 @@ def _message(body: MessageBody) -> Part:
     return _replace(body, held="") if body.held else body
 
 
-def without_reference(part: Standing) -> Standing:
-    """A standing as the visitor may see it."""
-    return cast("Standing", _replace(part, reference=""))
+_Named = TypeVar("_Named", CheckCard, Standing)
+
+
+def without_reference(part: _Named) -> _Named:
+    """A check or a standing as the visitor may see it."""
+    return cast("_Named", _replace(part, reference=""))
 
 
 _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
@@ -50,7 +54,7 @@ _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
     "assigned": lambda body: AssignedBody(body.agent),
     "closed": lambda body: body,
     "reopened": lambda body: body,
-    "check": lambda body: CheckBody(_replace(body.check, reference="")),
+    "check": lambda body: CheckBody(without_reference(body.check)),
     "standing": lambda body: StandingBody(without_reference(body.standing), body.why),
     "frozen": lambda body: body,
     "unfrozen": lambda body: body,

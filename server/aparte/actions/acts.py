@@ -16,7 +16,6 @@ from aparte.actions.messages import Written, kept
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.errors import AparteError, BadInput, BadState, Frozen, MailDeferred, NotFound, RecordsDown
 from aparte.frames import ActBody, Option, Record
-from aparte.identity.life import normal_reference
 from aparte.model import AgentCaller
 from aparte.policy import RECORD_ACTS
 from aparte.records import Connector, connector_of
@@ -158,7 +157,7 @@ async def carry_out(parts: Parts, row: Row) -> None:
                 title=changed.details.title,
                 label=asked.label,
                 due=changed.due,
-                reference=normal_reference(asked.reference),
+                reference=asked.reference,
             )
 
     def tell(tx: Tx) -> None:

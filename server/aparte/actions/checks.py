@@ -17,14 +17,22 @@ from aparte.actions.messages import Written, kept, refuse_closed, release_held
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.address import mask
 from aparte.delivery import Letter, code_letter, letter_language
-from aparte.errors import AparteError, BadInput, BadState, CodeRefused, NotFound, TooMany
+from aparte.errors import (
+    AparteError,
+    BadInput,
+    BadState,
+    CodeRefused,
+    MailDeferred,
+    NotFound,
+    RecordsDown,
+    TooMany,
+)
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
 from aparte.identity.life import Asked, normal_reference
 from aparte.model import AgentCaller, Caller, VisitorCaller
-from aparte.records import Contact, connector_of
+from aparte.records import Contact, Located, connector_of
 from aparte.store import Connection, Tx, checks, cid_key, conversations, outbox, people
-from aparte.store.checks import Secret
 from aparte.store.conversations import Conversation
 from aparte.store.outbox import Row
 from aparte.vault import Vault
@@ -193,7 +201,7 @@ async def not_me(parts: Parts, link: str) -> None:
 async def look_up(parts: Parts, row: Row) -> None:
     """`check.letter`: finds the address on file, makes the code, and leaves a letter in the outbox.
 
-    Raises RecordsDown, which brings the row back later.
+    Raises RecordsDown and MailDeferred, which bring the row back later.
     """
     vault = parts.store.vault
 
@@ -209,12 +217,15 @@ async def look_up(parts: Parts, row: Row) -> None:
     connector = connector_of(parts.store.directory.sites[thread.site_id])
     # Found first: the company may write the reference otherwise than people do.
     located = await parts.records.find(connector, check.secret.reference) if connector else None
-    contact = await parts.records.contact(connector, located.reference) if connector and located else None
-    await parts.store.write(lambda tx: _issue(parts, tx, row, check.id, contact))
+    try:
+        contact = await parts.records.contact(connector, located.reference) if connector and located else None
+    except RecordsDown as error:
+        raise MailDeferred from error  # shown to nobody: only a record that exists comes as far as this
+    await parts.store.write(lambda tx: _issue(parts, tx, row, check.id, located, contact))
     parts.ring()
 
 
-def _issue(parts: Parts, tx: Tx, asked: Row, check_id: str, contact: Contact | None) -> None:
+def _issue(parts: Parts, tx: Tx, asked: Row, check_id: str, located: Located | None, contact: Contact | None) -> None:
     # With the letter and the code in one commit: a crash does not send a second letter that voids the first.
     outbox.end(tx, asked.id, "done")
     row = tx.conversation(asked.conversation_id)
@@ -234,16 +245,18 @@ def _issue(parts: Parts, tx: Tx, asked: Row, check_id: str, contact: Contact | N
         minutes=parts.settings.code_seconds // 60,
         not_me_url=f"{parts.settings.addressed()[0]}/not-me#{not_me_link(tx.vault, check.id)}",
     )
-    if contact is not None:
+    at = tx.now
+    if located is not None and contact is not None:
         check.code_mac = code_mac
-        check.secret = Secret(check.secret.reference, mask(contact.email))
+        slowed = parts.life.locate(tx, row, check, located.reference, mask(contact.email))
         checks.save(tx, row, check)
+        at = max(at, asked.created_at + slowed)
     body = LetterRow(check.id, contact.email if contact else "", subject, text, language)
-    outbox.add(tx, row, "letter", msgspec.json.encode(body), at=tx.now)
+    outbox.add(tx, row, "letter", msgspec.json.encode(body), at=at)
 
 
 async def send_letter(parts: Parts, row: Row) -> None:
-    """`letter`: hands it to the mail server, unless its check has ended. Raises MailDown, MailRefused."""
+    """`letter`: hands it to the mail server, unless its check has ended. Raises as the mailer does."""
     body = msgspec.json.decode(row.body, type=LetterRow)
     vault = parts.store.vault
 
@@ -263,15 +276,17 @@ async def send_letter(parts: Parts, row: Row) -> None:
 
 def _sent(parts: Parts, tx: Tx, row: Row, check_id: str) -> None:
     tx.audit(SYSTEM, "check.send", row.conversation_id, check_id)
-    if row.attempts:  # the card said that the letter is late
-        show_late(parts, tx, row.conversation_id, late=False)
+    show_late(parts, tx, row.conversation_id, late=False)
 
 
 def show_late(parts: Parts, tx: Tx, conversation: str, *, late: bool) -> None:
+    """The card says that the letter is late, or says so no longer."""
     thread = tx.conversation(conversation)
     live = parts.life.live(tx, thread)
-    if live is not None and live.state == "started":
-        parts.life.show(tx, thread, live, late=late)
+    if live is not None and live.state == "started" and live.secret.late != late:
+        live.secret = msgspec.structs.replace(live.secret, late=late)
+        checks.save(tx, thread, live)
+        parts.life.show(tx, thread, live)
 
 
 def alarm(tx: Tx, conversation: str, code: str) -> None:

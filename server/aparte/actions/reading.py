@@ -41,7 +41,6 @@ from aparte.frames import (
 )
 from aparte.frames import Page as FramePage
 from aparte.hub import Peer, Watch
-from aparte.identity.life import LIVE
 from aparte.model import AgentCaller, Level, Site, State, VisitorCaller
 from aparte.store import Connection, Directory, Stored, Tx, checks, conversations, events
 from aparte.store.conversations import Conversation
@@ -61,17 +60,8 @@ def _card(parts: Parts, connection: Connection, row: Conversation, *, staff: boo
         return None  # the thread can still be read
     if check is None:
         return None
-    now = parts.store.now()
-    sent = checks.count(connection, "send", row.id.encode(), now - parts.settings.code_sends_seconds)
-    return CheckCard(
-        id=check.id,
-        state=check.state,  # type: ignore[arg-type]  # the column holds nothing else
-        until=check.expires_at if check.state == "started" else 0.0,
-        tries_left=max(0, parts.settings.code_tries - check.tries) if check.state in LIVE else 0,
-        sends_left=max(0, parts.settings.code_sends - sent),
-        named=bool(check.secret.reference),
-        reference=check.secret.reference if staff else "",
-    )
+    card = parts.life.card(connection, row, check, parts.store.now())
+    return card if staff else without_reference(card)
 
 
 def _standing(parts: Parts, row: Conversation, *, staff: bool) -> Standing | None:

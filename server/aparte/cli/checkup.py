@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.utils import parseaddr
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -176,7 +177,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     except (errors.AparteError, OSError, TimeoutError) as error:
         told = str(error) if isinstance(error, errors.AparteError) else type(error).__name__
         where = f"{settings.smtp_host}:{settings.smtp_port}"
-        yield Finding("mail", False, f"{where}: {told}: compare smtp_host, smtp_port, smtp_security and smtp_user")
+        yield Finding("mail", False, f"{where}: {told}: compare the settings smtp_* and mail_from")
     else:
         yield Finding("mail", True, f"{settings.smtp_host}:{settings.smtp_port} lets us in")
 
@@ -190,7 +191,7 @@ async def _greet(settings: Settings) -> None:
     client = aiosmtplib.SMTP(
         hostname=settings.smtp_host,
         port=settings.smtp_port,
-        local_hostname=settings.mail_from.rpartition("@")[2].rstrip(">"),
+        local_hostname=parseaddr(settings.mail_from)[1].rpartition("@")[2],
         timeout=min(settings.smtp_timeout_seconds, _REACH_SECONDS),
         use_tls=settings.smtp_security == "tls",
         start_tls=settings.smtp_security == "starttls",
@@ -199,7 +200,7 @@ async def _greet(settings: Settings) -> None:
     )
     try:
         async with client:
-            await client.noop()
+            await client.mail(parseaddr(settings.mail_from)[1])  # a refused sender is told on no screen
     except aiosmtplib.SMTPException as error:
         raise errors.MailDown(type(error).__name__) from error
 

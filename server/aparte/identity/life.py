@@ -9,12 +9,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from aparte.config import Settings
 from aparte.errors import AparteError, BadState, ChecksPaused, CodeRefused, TooMany, Unreadable
 from aparte.frames import AlarmBody, CheckBody, CheckCard, EmptyBody, Standing, StandingBody
 from aparte.identity.email_code import METHOD
 from aparte.model import Level
-from aparte.store import Tx, checks, conversations, new_id, outbox
+from aparte.store import Connection, Tx, checks, conversations, new_id, outbox
 from aparte.store.checks import Check, Secret
 from aparte.store.conversations import Conversation, Proof
 
@@ -51,22 +53,21 @@ class Life:
 
     settings: Settings
 
-    def card(self, tx: Tx, row: Conversation, check: Check, *, late: bool = False) -> CheckCard:
-        """The check as screens draw it."""
+    def card(self, connection: Connection, row: Conversation, check: Check, now: float) -> CheckCard:
+        """The check as staff's screens draw it at `now`."""
         return CheckCard(
             id=check.id,
             state=check.state,  # type: ignore[arg-type]  # the column holds nothing else
             until=check.expires_at if check.state == "started" else 0.0,
             tries_left=max(0, self.settings.code_tries - check.tries),
-            sends_left=max(0, self.settings.code_sends - self._sends(tx, row)),
+            sends_left=max(0, self.settings.code_sends - self._sends(connection, row, now)),
             named=bool(check.secret.reference),
-            late=late,
+            late=check.secret.late and check.state == "started",
             reference=check.secret.reference,
         )
 
-    def _sends(self, tx: Tx, row: Conversation) -> int:
-        since = tx.now - self.settings.code_sends_seconds
-        return checks.count(tx.connection, "send", row.id.encode(), since)
+    def _sends(self, connection: Connection, row: Conversation, now: float) -> int:
+        return checks.count(connection, "send", row.id.encode(), now - self.settings.code_sends_seconds)
 
     def _find(self, tx: Tx, row: Conversation, check_id: str | None) -> Check | None:
         """The check, unless it is not there or cannot be authenticated: then it proves nothing."""
@@ -81,8 +82,8 @@ class Life:
         check = self._find(tx, row, row.check_id)
         return check if check is not None and check.state in LIVE else None
 
-    def show(self, tx: Tx, row: Conversation, check: Check, *, late: bool = False, asked: Asked = UNASKED) -> None:
-        body = CheckBody(self.card(tx, row, check, late=late))
+    def show(self, tx: Tx, row: Conversation, check: Check, asked: Asked = UNASKED) -> None:
+        body = CheckBody(self.card(tx.connection, row, check, tx.now))
         tx.append(row, "check", body, sender=SYSTEM, visible=True, key=asked.key, mac=asked.mac)
 
     def end(self, tx: Tx, row: Conversation, check: Check, state: str, asked: Asked = UNASKED) -> None:
@@ -143,7 +144,7 @@ class Life:
     def _may_send(self, tx: Tx, row: Conversation) -> None:
         self.refuse_while_paused(tx)
         since = tx.now - self.settings.code_sends_seconds
-        if self._sends(tx, row) >= self.settings.code_sends:
+        if self._sends(tx.connection, row, tx.now) >= self.settings.code_sends:
             first = checks.oldest(tx.connection, "send", row.id.encode(), since) or tx.now
             raise TooMany(
                 "Enough letters were sent for now. Look in the mailbox, also among unwanted mail.",
@@ -153,17 +154,34 @@ class Life:
     def _send(self, tx: Tx, row: Conversation, check: Check, asked: Asked) -> None:
         assert check.record is not None
         checks.note(tx, "send", row.id.encode())
-        recent = checks.count(tx.connection, "send.record", check.record, tx.now - DAY)
-        checks.note(tx, "send.record", check.record)
-        # A record asked for too often is slowed down and looked at, but its owner is never locked out.
-        beyond = recent - self.settings.record_sends_per_day
-        delay = min(_SLOWEST, 15.0 * 2.0 ** min(beyond, 8)) if beyond >= 0 else 0.0
-        if beyond >= 0:
+        delay = self._slowed(tx, row, check, check.record)
+        if delay:
             tx.append(row, "alarm", AlarmBody("many_sends"), sender=SYSTEM, visible=False)
-            tx.audit(SYSTEM, "check.many_sends", row.id, check.id)
         checks.save(tx, row, check)
         outbox.add(tx, row, "check.letter", check.id.encode(), at=tx.now + delay)
         self.show(tx, row, check, asked=asked)
+
+    def _slowed(self, tx: Tx, row: Conversation, check: Check, record: bytes) -> float:
+        """Counts a letter for this record. Returns for how many seconds it is put off: a record asked for too often is
+        slowed down and looked at, but its owner is never locked out."""
+        beyond = checks.count(tx.connection, "send.record", record, tx.now - DAY) - self.settings.record_sends_per_day
+        checks.note(tx, "send.record", record)
+        if beyond < 0:
+            return 0.0
+        tx.audit(SYSTEM, "check.many_sends", row.id, check.id)
+        return min(_SLOWEST, 15.0 * 2.0 ** min(beyond, 8))
+
+    def locate(self, tx: Tx, row: Conversation, check: Check, located: str, contact: str) -> float:
+        """The company has told how it writes the reference, and its masked contact. Returns as `_slowed`, when the
+        record is counted under another form than the one that was typed: a company that forgives small mistakes must
+        not give each form its own letters. No alarm in the thread: it would tell that the record exists."""
+        check.secret = msgspec.structs.replace(check.secret, located=located, contact=contact)
+        record = self._record(tx, row, check)
+        return 0.0 if record == check.record else self._slowed(tx, row, check, record)
+
+    def _record(self, tx: Tx, row: Conversation, check: Check) -> bytes:
+        """The index of the record that the check is about: by the company's form, whichever form was typed."""
+        return record_index(tx, row.site_id, check.secret.located or check.secret.reference)
 
     def refuse_while_paused(self, tx: Tx) -> None:
         """The breaker: many wrong codes everywhere pause all codes for a while."""
@@ -211,9 +229,9 @@ class Life:
 
     def _too_many_tries(self, tx: Tx, row: Conversation, check: Check) -> bool:
         """Whether codes for this record count no more today; telephone and desk stay open to its owner."""
-        assert check.record is not None
-        tried = checks.count(tx.connection, "try.record", check.record, tx.now - DAY)
-        checks.note(tx, "try.record", check.record)
+        record = self._record(tx, row, check)
+        tried = checks.count(tx.connection, "try.record", record, tx.now - DAY)
+        checks.note(tx, "try.record", record)
         if tried < self.settings.record_tries_per_day:
             return False
         # The agent has to know that only another way is left.
@@ -232,9 +250,10 @@ class Life:
             self.show(tx, row, check, asked=asked)
 
     def _right(self, tx: Tx, row: Conversation, check: Check, asked: Asked) -> None:
-        assert check.record is not None
         self.end(tx, row, check, "verified")
-        proof = Proof(Level.V2, check.session, check.record.hex(), check.secret.reference, check.secret.contact, tx.now)
+        secret = check.secret
+        record, reference = self._record(tx, row, check).hex(), secret.located or secret.reference
+        proof = Proof(Level.V2, check.session, record, reference, secret.contact, tx.now)
         row.standing = conversations.seal_proof(tx.vault, row, proof)
         row.active_at = tx.now
         tx.audit(SYSTEM, "check.success", row.id, check.id)

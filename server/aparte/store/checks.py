@@ -21,8 +21,10 @@ from aparte.vault import Vault
 class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of a check that names a person: sealed."""
 
-    reference: str = ""
+    reference: str = ""  # as it was asked for
     contact: str = ""  # masked
+    located: str = ""  # as the company writes it; "" before it has said so. No screen shows it before the proof
+    late: bool = False  # the card says that the letter is late
 
 
 @dataclass(slots=True)
