@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from clients import AgentDesk, Visitor, new_cid
@@ -348,3 +350,39 @@ async def test_what_is_stored_is_acknowledged_again_whatever_became_of_the_conve
     await claire.do("close", conversation=thread)
     second = await claire.do("post", conversation=thread, cid=cid, text="Until tomorrow.")
     assert second["seq"] == first["seq"]
+
+
+async def test_posts_follow_one_another_and_what_comes_after_them_waits(server: Server) -> None:
+    visitor, desk, thread = await server.meeting("Hello")
+    texts = [f"number {number}" for number in range(20)]
+    for text in texts:
+        await visitor.send("post", conversation=thread, text=text, cid=new_cid())
+    await visitor.send("history", conversation=thread, before=10_000)
+    page = await visitor.expect("events", older=True)
+    assert [one["body"]["text"] for one in page["items"] if one["kind"] == "message"] == ["Hello", *texts]
+    assert sum(raw.startswith('{"t":"ack"') for raw in visitor.raw) >= 20
+    await desk.settle()
+
+
+async def test_a_refused_post_among_others_harms_none(server: Server) -> None:
+    visitor, _, thread = await server.meeting("Hello")
+    cids = [new_cid() for _ in range(3)]
+    await visitor.send("post", conversation=thread, text="one", cid=cids[0])
+    await visitor.send("post", conversation="A" * 22, text="two", cid=cids[1])
+    await visitor.send("post", conversation=thread, text="three", cid=cids[2])
+    assert (await visitor.expect("error", cid=cids[1]))["code"] == "not_found"
+    assert [(await visitor.expect("ack", cid=cid))["t"] for cid in (cids[0], cids[2])] == ["ack", "ack"]
+    await visitor.settle()
+
+
+async def test_a_fault_of_ours_in_one_answer_keeps_no_other_from_its_own(server: Server) -> None:
+    visitor, _, thread = await server.meeting("Hello")
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+
+    def breaks(_result: object, _error: object) -> None:
+        raise ZeroDivisionError
+
+    server.store.submit(lambda _tx: None, breaks)
+    await visitor.do("post", conversation=thread, text="after it")
+    assert [type(fault["exception"]) for fault in faults] == [ZeroDivisionError]

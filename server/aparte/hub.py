@@ -35,6 +35,7 @@ class Line(Protocol):
     """What the hub needs of a connection."""
 
     on_room: Callable[[], None] | None  # to be called when the connection takes more again
+    on_text: Callable[[str], bool] | None  # may take a whole text frame as it comes; False leaves it to `receive`
 
     @property
     def has_room(self) -> bool:
@@ -51,6 +52,28 @@ class Line(Protocol):
         """Cuts the connection at once."""
 
 
+class Turn:
+    """The peers that have something to write. All of them write in the loop's next turn, so that an event and the
+    acknowledgement that follows it share one write."""
+
+    def __init__(self) -> None:
+        self._due: list[Peer] = []
+
+    def add(self, peer: Peer) -> None:
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._due.append(peer)
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for peer in due:
+            try:
+                peer.flush()
+            except Exception as error:  # a fault of ours with one line must not keep the others from theirs
+                log.exception("hub.fault", error=type(error).__name__)
+                peer.line.abort()
+
+
 class Peer:
     """One socket and its outbox. Nobody who pushes waits: what is queued is written in the loop's next turn, as far as
     the connection takes it, and goes on when it takes more."""
@@ -61,6 +84,7 @@ class Peer:
         "_frames",
         "_is_due",
         "_room",
+        "_turn",
         "caller",
         "close",
         "ending",
@@ -80,8 +104,10 @@ class Peer:
         most_bytes: int,
         stalled_seconds: float,
         caller: Caller | None = None,
+        *,
+        turn: Turn | None = None,
     ) -> None:
-        """Args: most_frames and most_bytes bound the outbox; stalled_seconds: see `end`."""
+        """Args: most_frames and most_bytes bound the outbox; stalled_seconds: see `end`; turn: shared with others."""
         self.line = line
         self.close = close
         self.most_frames = most_frames
@@ -96,7 +122,8 @@ class Peer:
         self._is_due = False
         self._room: asyncio.Event | None = None
         self._closing: asyncio.Task[None] | None = None
-        line.on_room = self._flush
+        self._turn = turn or Turn()
+        line.on_room = self.flush
 
     def push(self, data: bytes, *, lasting: bool = True) -> None:
         """Queues a frame. A full outbox drops what is ephemeral and ends the socket otherwise.
@@ -139,17 +166,16 @@ class Peer:
         if self.ending is None:
             return
         while self._closing is None:
-            self._flush()
+            self.flush()
             await asyncio.sleep(0.01)
         await asyncio.gather(self._closing, return_exceptions=True)
 
     def _flush_soon(self) -> None:
-        # An event and the acknowledgement that follows it in the same turn of the loop share one write.
         if not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._turn.add(self)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Writes what the connection takes; the rest stays in the outbox, where it is bounded and can be cut."""
         self._is_due = False
         if self.ending == SLOW or not self.line.is_open:
@@ -197,6 +223,7 @@ class Hub:
     def __init__(self, directory: Directory) -> None:
         self.peers: set[Peer] = set()
         self._agents: set[Peer] = set()
+        self.turn = Turn()
         self.changed: set[str] = set()  # conversations whose inbox line may have changed
         self._directory = directory
         self._rooms: dict[str, _Room] = {}

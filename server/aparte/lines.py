@@ -24,6 +24,7 @@ class Protocol(WebSocketsSansIOProtocol):
     cut a connection whose peer takes nothing: a close would wait for it for ever."""
 
     on_room: Callable[[], None] | None = None
+    on_text: Callable[[str], bool] | None = None
     _left: int | None = 0  # bytes of the frame under way that are still to come
 
     def handle_connect(self, event: Handshake) -> None:
@@ -70,6 +71,9 @@ class Protocol(WebSocketsSansIOProtocol):
             elif not data.endswith(b"\r\n\r\n"):
                 self._left = None  # frames that came before our answer: the library keeps them
             super().data_received(data)
+            return
+        # What waits in the queue came before it.
+        if self.on_text is not None and self.queue.empty() and self.on_text(text):
             return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
         if not self.read_paused:

@@ -17,7 +17,7 @@ from aparte.actions.parts import SYSTEM, Parts
 from aparte.errors import AparteError, BadState, Denied, NotFound
 from aparte.frames import AssignedBody, DroppedBody, EmptyBody, HeldBody, MessageBody, NoteBody
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
-from aparte.store import Tx, checks, cid_key, events, new_id
+from aparte.store import Answer, Tx, checks, cid_key, events, new_id
 from aparte.store.checks import Held
 from aparte.store.conversations import Conversation
 from aparte.views import face
@@ -53,6 +53,20 @@ def _repeat(tx: Tx, row: Conversation, caller: Caller, key: bytes, mac: bytes) -
 
 async def post(parts: Parts, caller: Caller, conversation: str, cid: str, text: str) -> Written:
     """A message. Raises NotFound, Frozen, BadState, CidConflict, StoreDown."""
+    apply, key = _posting(parts, caller, conversation, cid, text)
+    return await parts.store.write(apply, conversation=conversation, key=key)
+
+
+def submit_post(parts: Parts, caller: Caller, conversation: str, cid: str, text: str, answer: Answer) -> None:
+    """As `post`, but `answer` gets what was written or why not, and nobody waits. Raises StoreDown, TooMany."""
+    apply, key = _posting(parts, caller, conversation, cid, text)
+    parts.store.submit(apply, answer, conversation=conversation, key=key)
+
+
+def _posting(
+    parts: Parts, caller: Caller, conversation: str, cid: str, text: str
+) -> tuple[Callable[[Tx], Written], bytes]:
+    """What writes a message, and the key of its cid."""
     who = door.actor(caller)
     key = cid_key(conversation, who[1], cid)
     write: Callable[[Parts, Tx, Conversation, Caller, _Text], Written] = (
@@ -68,7 +82,7 @@ async def post(parts: Parts, caller: Caller, conversation: str, cid: str, text: 
             return before
         return write(parts, tx, door.enter_open(tx, caller, conversation), caller, _Text(text, cid, key, mac))
 
-    return await parts.store.write(apply, conversation=conversation, key=key)
+    return apply, key
 
 
 class _Text(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DatabaseError
@@ -26,10 +26,10 @@ from aparte.store.engine import reading_engine, writing_engine
 from aparte.store.events import Stored
 from aparte.store.schema import store_info
 from aparte.store.transaction import Tx, cid_key, new_id
-from aparte.store.writer import Writer
+from aparte.store.writer import Answer, Writer
 from aparte.vault import Vault
 
-__all__ = ["Connection", "Directory", "Store", "Stored", "Tx", "cid_key", "new_id"]
+__all__ = ["Answer", "Connection", "Directory", "Store", "Stored", "Tx", "cid_key", "new_id"]
 
 T = TypeVar("T")
 READERS: Final = 4
@@ -167,6 +167,12 @@ class Store:
     async def write(self, apply: Callable[[Tx], T], *, conversation: str | None = None, key: bytes | None = None) -> T:
         """Runs `apply` in the writer; returns once it is durable. See Writer.run."""
         return await self._writer.run(apply, conversation=conversation, key=key)
+
+    def submit(
+        self, apply: Callable[[Tx], Any], answer: Answer, *, conversation: str | None = None, key: bytes | None = None
+    ) -> None:
+        """As `write`, but calls `answer` instead of being waited for. See Writer.submit."""
+        self._writer.submit(apply, answer, conversation=conversation, key=key)
 
     async def off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs blocking work, such as forgetting a key, on a reader's thread."""

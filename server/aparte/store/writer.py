@@ -42,10 +42,14 @@ _EVERYBODYS: Final = frozenset(
 )
 
 
+Answer = Callable[[Any, BaseException | None], None]
+"""Gets an operation's result, or its error, in the event loop."""
+
+
 @dataclass(slots=True)
 class _Job:
     apply: Callable[[Tx], Any]
-    future: asyncio.Future[Any]
+    answer: Answer
     conversation: str | None  # named for a plain append
     key: bytes | None
 
@@ -107,15 +111,30 @@ class Writer:
         Args: conversation: names the row when `apply` is a plain append to it; key: its cid key.
         Raises: what `apply` raises (nothing of it is kept then); StoreDown; TooMany when too much is waiting.
         """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def answer(result: Any, error: BaseException | None) -> None:
+            if future.done():
+                return  # its caller went away; what was written stays
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.submit(apply, answer, conversation=conversation, key=key)
+        return await future
+
+    def submit(
+        self, apply: Callable[[Tx], Any], answer: Answer, *, conversation: str | None = None, key: bytes | None = None
+    ) -> None:
+        """As `run`, for a caller that has nothing to wait for. Raises StoreDown, TooMany; `answer` gets the rest."""
         if self._loop is None:
             raise StoreDown("The store is not started.")
         if self._is_closed:
             raise StoreDown(retry_after=RETRY_SECONDS)
         if self._queue.qsize() >= self._waiting:
             raise TooMany(retry_after=RETRY_SECONDS)
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Job(apply, future, conversation, key))
-        return await future
+        self._queue.put(_Job(apply, answer, conversation, key))
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,12 +166,10 @@ class Writer:
         finally:
             # It is durable, whatever became of telling the others: the loop's own handler logs that.
             for one in done:
-                if one.job.future.done():
-                    continue  # its caller went away; what it wrote stays
-                if one.error is not None:
-                    one.job.future.set_exception(one.error)
-                else:
-                    one.job.future.set_result(one.result)
+                try:
+                    one.job.answer(one.result, one.error)
+                except Exception as error:  # noqa: BLE001 - a fault of ours in one answer must not keep the others from theirs
+                    asyncio.get_running_loop().call_exception_handler({"message": "answer", "exception": error})
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
         try:

@@ -26,9 +26,8 @@ async def _claim(socket: Socket, frame: frames.Claim) -> None:
     socket.acknowledge(frame.cid, await threads.claim(socket.parts, socket.agent, frame.conversation))
 
 
-async def _reply(socket: Socket, frame: frames.Post) -> None:
-    written = await messages.post(socket.parts, socket.agent, frame.conversation, frame.cid, frame.text)
-    socket.acknowledge(frame.cid, written)
+def _reply(socket: Socket, frame: frames.Post) -> None:
+    socket.post(frame.cid, frame.conversation, frame.text, socket.agent)
 
 
 async def _note(socket: Socket, frame: frames.Note) -> None:
@@ -88,7 +87,7 @@ RULES: Final[dict[type, Rule]] = {
     frames.Watch: Rule(_watch),
     frames.Unwatch: Rule(_unwatch),
     frames.Claim: Rule(_claim, counts="replied"),
-    frames.Post: Rule(_reply, counts="replied"),
+    frames.Post: Rule(_reply, counts="replied", at_once=True),
     frames.Note: Rule(_note, counts="replied"),
     frames.Transfer: Rule(_transfer, counts="replied"),
     frames.Close: Rule(_close, counts="replied"),

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from aparte import auth, frames
@@ -24,7 +23,6 @@ from aparte.model import AgentCaller, VisitorCaller
 from aparte.ws import agent, visitor
 from aparte.ws.socket import Rule, Socket
 
-log = structlog.get_logger("aparte.ws")
 CLOSE_LIMIT: Final = 4429
 CLOSE_HELLO: Final = 4408  # no valid hello in time
 CLOSE_BUSY: Final = 1013
@@ -94,6 +92,7 @@ def _socket(parts: Parts, scope: Scope, send: Send, address: str, headers: auth.
         settings.outbox_events,
         settings.outbox_bytes,
         settings.stalled_seconds,
+        turn=parts.hub.turn,
     )
     return Socket(parts, peer, address, headers.get("user-agent", ""), Window(settings.frames_per_10s, 10.0))
 
@@ -197,48 +196,89 @@ async def _visitor_hello(socket: Socket, data: str) -> None:
 
 
 async def _listen(socket: Socket, receive: Receive) -> None:
-    parts, peer = socket.parts, socket.peer
-    is_agent = isinstance(peer.caller, AgentCaller)
-    decode = frames.decode_agent if is_agent else frames.decode_visitor
-    table = agent.RULES if is_agent else visitor.RULES
-    while peer.ending is None:
-        data = await _next(receive)
-        if data is None:
+    ears = _Ears(socket)
+    socket.peer.line.on_text = ears.hear_at_once
+    try:
+        while socket.peer.ending is None:
+            data = await _next(receive)
+            if data is None:
+                return
+            ears.is_busy = True
+            await ears.hear(data)
+            ears.is_busy = False
+    finally:
+        socket.peer.line.on_text = None
+
+
+class _Ears:
+    """What hears the frames of one socket: one after another, and the most frequent ones without a detour."""
+
+    def __init__(self, socket: Socket) -> None:
+        is_agent = isinstance(socket.peer.caller, AgentCaller)
+        self.is_busy = False  # with a frame that is waited for
+        self._socket = socket
+        self._decode = frames.decode_agent if is_agent else frames.decode_visitor
+        self._table = agent.RULES if is_agent else visitor.RULES
+
+    def hear_at_once(self, text: str) -> bool:
+        """Carries out a frame that needs no waiting, as it comes from the line. False: it is to go the longer way."""
+        socket = self._socket
+        if self.is_busy or socket.peer.ending is not None:
+            return False
+        try:
+            frame = self._decode(text)
+        except BadInput:
+            return False  # told there
+        rule = self._table[type(frame)]
+        if not rule.at_once:
+            return False
+        if not self._is_too_fast():
+            try:
+                _count(socket, rule)
+                rule.run(socket, frame)
+            except Exception as error:  # noqa: BLE001 - told to the person; a fault of ours ends no connection
+                socket.fail(error, getattr(frame, "cid", ""))
+        return True
+
+    async def hear(self, data: str | bytes) -> None:
+        """Carries out a frame."""
+        socket, cid = self._socket, ""
+        if self._is_too_fast():
             return
-        if socket.rate.take("", time.monotonic()) is not None:
-            socket.refuse(TooMany(retry_after=10.0))
-            peer.end(CLOSE_LIMIT)
-            return
-        cid = ""
         try:
             if not isinstance(data, str):
                 raise BadFrame("Frames are text.")
-            frame = decode(data)
+            frame = self._decode(data)
             cid = getattr(frame, "cid", "")
-            rule = table[type(frame)]
-            _count(parts, socket, rule)
-            if rule.aside:
-                _aside(socket, rule.run(socket, frame), cid)
-            else:
-                await rule.run(socket, frame)
+            rule = self._table[type(frame)]
+            _count(socket, rule)
+            if not rule.at_once:
+                await socket.settled()
+            waiting = rule.run(socket, frame)
+            if waiting is not None and rule.aside:
+                _aside(socket, waiting, cid)
+            elif waiting is not None:
+                await waiting
         except BadInput as error:
             socket.refuse(error, cid=cid or frames.cid_of(data))
-        except AparteError as error:
-            socket.refuse(error, cid=cid)
-        except Exception as error:  # a fault of ours must not end the conversation; the log has it
-            log.exception("ws.fault", error=type(error).__name__)
-            socket.refuse(AparteError(), cid=cid)
+        except Exception as error:  # noqa: BLE001 - as above
+            socket.fail(error, cid)
+
+    def _is_too_fast(self) -> bool:
+        socket = self._socket
+        if socket.rate.take("", time.monotonic()) is None:
+            return False
+        socket.refuse(TooMany(retry_after=10.0))
+        socket.peer.end(CLOSE_LIMIT)
+        return True
 
 
 def _aside(socket: Socket, work: Awaitable[None], cid: str) -> None:
     async def run() -> None:
         try:
             await work
-        except AparteError as error:
-            socket.refuse(error, cid=cid)
-        except Exception as error:  # as above: told to the person, kept in the log
-            log.exception("ws.fault", error=type(error).__name__)
-            socket.refuse(AparteError(), cid=cid)
+        except Exception as error:  # noqa: BLE001 - as above
+            socket.fail(error, cid)
 
     coroutine: Coroutine[Any, Any, None] = run()
     task = asyncio.create_task(coroutine)
@@ -246,11 +286,11 @@ def _aside(socket: Socket, work: Awaitable[None], cid: str) -> None:
     task.add_done_callback(socket.tasks.discard)
 
 
-def _count(parts: Parts, socket: Socket, rule: Rule) -> None:
+def _count(socket: Socket, rule: Rule) -> None:
     """Raises TooMany with the time to wait."""
     if rule.counts == "frames":
         return
-    caller = socket.peer.caller
+    parts, caller = socket.parts, socket.peer.caller
     if rule.counts == "opened":
         wait = parts.opened.take(socket.address, time.monotonic())
     elif rule.counts == "replied":

@@ -10,13 +10,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import structlog
+
 from aparte import frames
-from aparte.actions.messages import Written
+from aparte.actions.messages import Written, submit_post
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError, NotFound, NotSignedIn
 from aparte.hub import Peer
 from aparte.limits import Window
 from aparte.model import AgentCaller, Site, VisitorCaller
+
+log = structlog.get_logger("aparte.ws")
 
 
 @dataclass(slots=True)
@@ -32,6 +36,8 @@ class Socket:
     token: str = ""
     lang: Literal["en", "fr"] = "en"
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    posted: int = 0  # messages handed to the store and not answered yet
+    _settled: asyncio.Event | None = None
 
     @property
     def visitor(self) -> VisitorCaller:
@@ -54,19 +60,50 @@ class Socket:
     def acknowledge(self, cid: str, written: Written) -> None:
         self.peer.say(frames.Ack(cid, written.conversation, written.seq, written.at, written.held))
 
+    def post(self, cid: str, conversation: str, text: str, caller: VisitorCaller | AgentCaller) -> None:
+        """Hands a message to the store, and acknowledges it once it is safe: the next frame need not wait for it."""
+
+        def answer(written: Written, error: BaseException | None) -> None:
+            self.posted -= 1
+            if error is None:
+                self.acknowledge(cid, written)
+            else:
+                self.fail(error, cid)
+            if not self.posted and self._settled is not None:
+                self._settled.set()
+
+        submit_post(self.parts, caller, conversation, cid, text, answer)
+        self.posted += 1
+
+    async def settled(self) -> None:
+        """Waits until every message handed over has its answer: another frame is carried out after them."""
+        if self.posted:
+            self._settled = asyncio.Event()
+            await self._settled.wait()
+            self._settled = None
+
+    def fail(self, error: BaseException, cid: str) -> None:
+        """Tells what became of a frame. A fault of ours must not end the conversation; the log has it."""
+        if isinstance(error, AparteError):
+            self.refuse(error, cid=cid)
+            return
+        log.error("ws.fault", error=type(error).__name__, exc_info=error)
+        self.refuse(AparteError(), cid=cid)
+
     def refuse(self, error: AparteError, *, cid: str = "", conversation: str = "") -> None:
         wait = error.retry_after or 0.0
         self.peer.say(frames.Error(error.code, str(error), cid, conversation, wait))
 
 
-Handler = Callable[[Socket, Any], Awaitable[None]]
+Handler = Callable[[Socket, Any], Awaitable[None] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`counts`: what the frame counts against besides the socket's own rate. `aside`: runs beside the next frames,
-    since it waits for another system."""
+    since it waits for another system. `at_once`: returns nothing to wait for."""
 
     run: Handler
     counts: Literal["said", "replied", "opened", "frames"] = "frames"
     aside: bool = False
+    at_once: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aparte import frames
-from aparte.actions import checks, door, messages, reading, threads, tokens
+from aparte.actions import checks, door, reading, threads, tokens
 from aparte.store import Connection
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
@@ -27,9 +27,8 @@ async def _open(socket: Socket, frame: frames.Open) -> None:
     await reading.follow(socket.parts, socket.peer, thread, 0, socket.parts.store.epoch)
 
 
-async def _say(socket: Socket, frame: frames.Post) -> None:
-    written = await messages.post(socket.parts, socket.visitor, frame.conversation, frame.cid, frame.text)
-    socket.acknowledge(frame.cid, written)
+def _say(socket: Socket, frame: frames.Post) -> None:
+    socket.post(frame.cid, frame.conversation, frame.text, socket.visitor)
 
 
 async def _visitor_types(socket: Socket, frame: frames.Typing) -> None:
@@ -67,7 +66,7 @@ async def _token_kept(socket: Socket, _frame: frames.TokenKept) -> None:
 RULES: Final[dict[type, Rule]] = {
     frames.VisitorHello: Rule(both.again),
     frames.Open: Rule(_open, counts="opened"),
-    frames.Post: Rule(_say, counts="said"),
+    frames.Post: Rule(_say, counts="said", at_once=True),
     frames.Typing: Rule(_visitor_types),
     frames.Mark: Rule(both.mark),
     frames.History: Rule(both.history),
