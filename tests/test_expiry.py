@@ -53,13 +53,48 @@ async def test_a_post_of_the_same_commit_is_not_acknowledged_into_nothing(store:
 
 async def test_it_forgets_what_nobody_ever_closed(start: Start) -> None:
     async with start(retention_days=1, session_idle_seconds=9 * DAY, session_seconds=9 * DAY) as server:
-        visitor, desk, thread = await server.meeting()
+        visitor = await server.visitor()
+        desk = await server.agent()
+        thread = await visitor.open("Hello")
         await desk.expect("inbox")
         server.skip(2 * DAY)
         assert await expiry.retention(server.parts) == 1
         assert server.rows("SELECT * FROM conversation") == []
         await desk.expect("gone", conversation=thread)
-        assert await visitor.refused("post", conversation=thread, text="Anybody?") == "not_found"
+
+
+async def test_who_has_it_open_when_it_goes_begins_anew(start: Start) -> None:
+    async with start(retention_days=1, session_idle_seconds=9 * DAY, session_seconds=9 * DAY) as server:
+        visitor, desk, thread = await server.meeting()
+        elsewhere = await server.visitor()
+        await elsewhere.open("Forget me not")
+        server.skip(2 * DAY)
+        await elsewhere.open("Forget me not")
+        assert await expiry.retention(server.parts) == 1
+        assert await visitor.closed() == await desk.closed() == 4008
+        again = await server.visitor(token=visitor.token, conversation=thread)
+        assert "conversation" not in again.welcome
+        assert await again.open("Anybody?") != thread
+        desk = await server.agent_again(desk.cookie, conversations={thread: 1})
+        assert (await desk.expect("error", conversation=thread))["code"] == "not_found"
+        await elsewhere.settle()
+
+
+async def test_it_forgets_all_that_is_due_and_stops_at_none(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many, and whichever of them cannot be forgotten."""
+    monkeypatch.setattr(expiry, "AT_ONCE", 2)
+    async with start(retention_days=1) as server:
+        for _ in range(7):
+            visitor = await server.visitor()
+            await visitor.open("Forget me")
+            await visitor.leave()
+        server.clients.clear()
+        touched = "SELECT id FROM conversation ORDER BY id LIMIT 2"
+        server.change(f"UPDATE conversation SET visitor_id = 'nobody' || id WHERE id IN ({touched})")
+        server.skip(2 * DAY)
+        assert await expiry.retention(server.parts) == 5
+        assert server.rows("SELECT visitor_id LIKE 'nobody%' FROM conversation") == [(1,), (1,)]
+        assert server.rows("SELECT * FROM erasure") == []
 
 
 async def test_it_drops_the_sessions_of_agents_that_ended(server: Server) -> None:

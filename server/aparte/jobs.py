@@ -43,12 +43,16 @@ class Jobs:
             self._every(5.0, lambda: expiry.proofs_overdue(parts)),
             self._every(15.0, self._positions),
             self._every(15.0, parts.store.keep_time),
-            self._every(3600.0, lambda: expiry.retention(parts)),
+            self._every(3600.0, lambda: expiry.retention(parts), first=60.0),
         )
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    async def _every(
+        self, seconds: float, work: Callable[[], Awaitable[object]], *, first: float | None = None
+    ) -> None:
+        wait = seconds if first is None else first
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(wait)
+            wait = seconds
             try:
                 await work()
             except AparteError as error:

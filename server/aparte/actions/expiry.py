@@ -13,6 +13,7 @@ import structlog
 from aparte.actions import gate
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.errors import AparteError
+from aparte.hub import SLOW
 from aparte.identity.life import DAY
 from aparte.model import Level
 from aparte.store import Tx, checks, keeping, people
@@ -78,6 +79,17 @@ async def retention(parts: Parts) -> int:
 
     Returns how many conversations went.
     """
+    forgotten = await _forget_old(parts)
+
+    def drop(tx: Tx) -> None:
+        checks.drop_counts(tx, tx.now - 2 * DAY)
+        people.drop_agent_sessions(tx, parts.settings.session_idle_seconds)
+
+    await parts.store.write(drop)
+    return forgotten
+
+
+async def _forget_old(parts: Parts) -> int:
     before = parts.store.now() - parts.settings.retention_days * DAY
 
     async def forget(thread: str) -> bool:
@@ -93,6 +105,10 @@ async def retention(parts: Parts) -> int:
         is_gone = await parts.store.write(apply)
         if is_gone:
             parts.hub.changed.add(thread)
+            # Who has it open comes back by itself and finds nothing: an agent's screen lets the texts go, and a
+            # customer's next message begins anew.
+            for peer in (*parts.hub.watchers(thread, staff=True), *parts.hub.watchers(thread, staff=False)):
+                peer.end(SLOW)
         return is_gone
 
     async def destroy(key: int) -> bool:
@@ -100,12 +116,13 @@ async def retention(parts: Parts) -> int:
         await parts.store.write(lambda tx: keeping.settle(tx, key))
         return True
 
-    forgotten = await _each(await parts.store.read(lambda c: keeping.untouched_since(c, before, AT_ONCE)), forget)
-    await _each(await parts.store.read(lambda c: keeping.owed(c, AT_ONCE)), destroy)
-
-    def drop(tx: Tx) -> None:
-        checks.drop_counts(tx, tx.now - 2 * DAY)
-        people.drop_agent_sessions(tx, parts.settings.session_idle_seconds)
-
-    await parts.store.write(drop)
+    # Each page begins behind the one before, so that a conversation that cannot be forgotten stops no other.
+    forgotten, last = 0, ""
+    while due := await parts.store.read(lambda c, last=last: keeping.untouched_since(c, before, AT_ONCE, last)):  # type: ignore[misc]  # a default is bound now
+        forgotten += await _each(due, forget)
+        last = due[-1]
+    key = 0
+    while owed := await parts.store.read(lambda c, key=key: keeping.owed(c, AT_ONCE, key)):  # type: ignore[misc]  # as above
+        await _each(owed, destroy)
+        key = owed[-1]
     return forgotten

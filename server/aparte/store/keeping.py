@@ -45,10 +45,10 @@ def _alone(connection: Connection, conversation_id: str) -> Conversation | None:
         return None
 
 
-def untouched_since(connection: Connection, before: float, limit: int) -> list[str]:
-    """The conversations, closed or not, in which nothing has happened since then."""
-    found = select(conversation.c.id).where(conversation.c.updated_at < before)
-    return [row.id for row in connection.execute(found.limit(limit))]
+def untouched_since(connection: Connection, before: float, limit: int, after: str = "") -> list[str]:
+    """The conversations, closed or not, in which nothing has happened since then; by id, from behind `after`."""
+    found = select(conversation.c.id).where(conversation.c.updated_at < before, conversation.c.id > after)
+    return [row.id for row in connection.execute(found.order_by(conversation.c.id).limit(limit))]
 
 
 def forget(tx: Tx, row: Conversation) -> None:
@@ -69,9 +69,10 @@ def forget(tx: Tx, row: Conversation) -> None:
     run(insert(erasure).values(key_id=key))
 
 
-def owed(connection: Connection, limit: int) -> list[int]:
-    """Keys that are still to be destroyed."""
-    return list(connection.execute(select(erasure.c.key_id).limit(limit)).scalars())
+def owed(connection: Connection, limit: int, after: int = 0) -> list[int]:
+    """Keys that are still to be destroyed, in order, from behind `after`."""
+    found = select(erasure.c.key_id).where(erasure.c.key_id > after).order_by(erasure.c.key_id)
+    return list(connection.execute(found.limit(limit)).scalars())
 
 
 def settle(tx: Tx, key: int) -> None:
