@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { html, useEffect, useRef, useState } from '../../shared/preact.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
 import { Refusal } from '../api.js';
 import { explain } from '../words.js';
 import { span, useSecond } from './bits.js';
@@ -17,7 +17,11 @@ export function Login({ p, wasIn, languages }) {
   const email = useRef(/** @type {HTMLInputElement|null} */ (null));
   const password = useRef(/** @type {HTMLInputElement|null} */ (null));
   useSecond();
+  const isRefused = useRef(false);
   useEffect(() => email.current?.focus(), []);
+  useLayoutEffect(() => {
+    if (!isBusy && isRefused.current) password.current?.focus(); // not before it is enabled again
+  }, [isBusy]);
 
   const left = Math.ceil(waitUntil - Date.now() / 1000);
   const unsent = state.pending.length;
@@ -37,7 +41,7 @@ export function Login({ p, wasIn, languages }) {
       else if (problem.status === 401 || problem.status === 400) setError(w.badLogin);
       else setError(explain(w, problem.code, problem.message));
       if (password.current) password.current.value = '';
-      password.current?.focus();
+      isRefused.current = true;
     }
   }
 
