@@ -119,7 +119,8 @@ function Failure({ state, words }) {
 
 /** @param {CheckProps} props */
 function OtherWay({ words, phone }) {
-  return phone && html`<details><summary>${words.check.other}</summary><p>${words.check.otherWay}</p><${Call} words=${words} phone=${phone} /></details>`;
+  const show = (/** @type {any} */ event) => event.target.scrollIntoView({ block: 'nearest' }); // what it opens may be out of sight
+  return phone && html`<details onToggle=${show}><summary>${words.check.other}</summary><p>${words.check.otherWay}</p><${Call} words=${words} phone=${phone} /></details>`;
 }
 
 /** @param {number} until epoch seconds of our own clock @returns {number} seconds */
