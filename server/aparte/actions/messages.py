@@ -123,9 +123,10 @@ def say(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text) -
     )
     row.last_said, row.active_at = stored.staff_seq, tx.now
     row.unread += 1
-    wanted, references = gate.wants_check(parts, tx, row, site, cleaned.text)
-    if wanted and site.records_url and not row.has_check:
-        parts.life.offer(tx, row, references[0] if references else "")
+    if site.records_url and not row.has_check:
+        wanted, references = gate.wants_check(parts, tx, row, site, cleaned.text)
+        if wanted:
+            parts.life.offer(tx, row, references[0] if references else "")
     return Written(row.id, stored.visitor_seq or 0, stored.at)
 
 
