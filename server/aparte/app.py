@@ -146,6 +146,14 @@ async def _fault(_request: Request, _error: Exception) -> Response:
 # ── the application ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+async def _keep_time(store: Store) -> None:
+    """What expired since the jobs last did this stays expired when the next start finds the clock set back."""
+    try:
+        await store.keep_time()
+    except AparteError as error:
+        log.warning("app.time_not_kept", code=error.code)  # some seconds are lost, and the end must go on
+
+
 @contextlib.asynccontextmanager
 async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio.Task[None]]]]:
     """Opens vault and store, starts the background work, ends it all in the opposite order. Gives the work's tasks
@@ -156,6 +164,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
         store = await Store.open(settings, vault)
         stack.push_async_callback(store.close)
         store.claim()
+        stack.push_async_callback(_keep_time, store)
         passwords = PasswordGate()
         stack.callback(passwords.close)
         records = Records(settings)

@@ -1,0 +1,63 @@
+"""A disk without room: a small file system filled to the last byte, or files that may not grow where none can be made."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from aparte.store import database_of
+from attacks.test_outages import fill, forbid_growth
+from faults import trouble
+from faults.lab import Bench, Scenario
+from faults.ledger import Verdict
+from faults.target import alone
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[bool]:
+    """A file system of a few megabytes at `place`; False where none can be mounted."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(place)]
+    is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        yield is_mounted
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextlib.asynccontextmanager
+async def without_room(take: Callable[[], Callable[[], None]]) -> AsyncIterator[None]:
+    give = take()
+    try:
+        yield
+    finally:
+        give()
+
+
+async def run(bench: Bench) -> Verdict:
+    disk = bench.folder / "disk"
+    with small_disk(disk) as is_mounted:
+        async with alone(bench.template, disk / "server") as target:
+            log = Path(f"{database_of(target.server.settings)}-wal")
+
+            def in_flight() -> Callable[[], None]:
+                return fill(disk) if is_mounted else forbid_growth(target.server.pid, log)
+
+            verdict = Verdict()
+            if is_mounted:
+                verdict.add(
+                    await trouble.both(bench, target, without_room(in_flight), without_room(lambda: fill(disk)))
+                )
+            else:  # a limit on a process cannot be set before it runs
+                async with trouble.gathered(target, bench.rng) as crowd:
+                    await trouble.in_flight(target, crowd, without_room(in_flight), verdict)
+                    verdict.add(await crowd.judged())
+            verdict.told.append("a full file system" if is_mounted else "files that may not grow")
+            return verdict
+
+
+SCENARIO: Final = Scenario("full-disk", "no room on the disk, in flight and at a start", run)

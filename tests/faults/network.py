@@ -1,0 +1,42 @@
+"""A bad network between the crowd and the server: delayed, dripped, cut in mid-frame, reset, half-open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from faults.crowd import gathered
+from faults.lab import Bench, Scenario
+from faults.ledger import Verdict
+from faults.proxy import FAULTS, proxied
+
+LONG_SECONDS: Final = 120.0
+
+
+async def run(bench: Bench, *, seconds: float = 0.0) -> Verdict:
+    """Talks through the storm, then lets the sky clear and judges."""
+    seconds = seconds or bench.scaled(LONG_SECONDS)
+    async with (
+        bench.target() as target,
+        proxied(target.address, bench.rng) as proxy,
+        gathered(target, bench.rng, through=lambda: proxy.address) as crowd,
+    ):
+        crowd.talk()
+        until = asyncio.get_running_loop().time() + seconds
+        while (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(5.0, left))
+            bench.say(f"{crowd.ledger.acknowledged} acknowledged over {proxy.taken} connections")
+        await crowd.hush()
+        proxy.clear()
+        verdict = await crowd.judged()
+        met = dict(sorted(proxy.met.items()))
+        resyncs = sum(person.resyncs for person in crowd.people)
+        verdict.told.append(f"{proxy.taken} connections, {resyncs} gaps found by clients")
+        verdict.told.append(", ".join(f"{count} {fault}" for fault, count in met.items()))
+        for fault in FAULTS:
+            if not met.get(fault):
+                verdict.fail(f"no connection met {fault}: the run was too short to say anything")
+        return verdict
+
+
+SCENARIO: Final = Scenario("network", "delayed, dripped, cut in mid-frame, reset, half-open connections", run)
