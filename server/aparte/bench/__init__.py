@@ -141,7 +141,7 @@ async def _speed(
 ) -> list[Row]:
     desk, hall = Desk(made), load.Hall()
     floors, paths = [], []
-    with _step(console, f"{load.SENDERS} visitors and their agents come in"):
+    with _step(console, f"{load.SENDERS // 2} visitors and their agents come in"):
         await desk.open()
         await hall.open(made, desk)
     async with load.echo_senders(port) as senders:

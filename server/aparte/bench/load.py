@@ -24,8 +24,8 @@ SENDERS: Final = 100
 WARM_UP: Final = 0.7  # seconds of each round that do not count
 DRAIN_SECONDS: Final = 15.0
 
-# What people write: 20 to 150 characters, a quarter of it about a booking or a payment, so that the gate has its work.
-SENTENCES: Final = (
+# What customers write: 20 to 150 characters, a quarter of it about a booking or a payment.
+ASKED: Final = (
     "Good morning, is anybody there?",
     "Thank you very much, that is kind of you.",
     "Yes please.",
@@ -46,6 +46,30 @@ SENTENCES: Final = (
     "Est-ce que je peux prendre mon chien en cabine s'il est petit et qu'il reste dans son sac ?",
     "Merci beaucoup, bonne journée à vous aussi.",
     "Le wifi est-il gratuit à bord ou faut-il acheter un forfait avant le départ ?",
+)
+# What agents answer. The gate looks at each, also for a secret asked for and a link that leads elsewhere; a quarter speaks
+# of bookings and payments as anybody may, and nothing is held.
+ANSWERED: Final = (
+    "Good morning, this is the desk. What may I do for you?",
+    "You are welcome.",
+    "One moment please, I will have a look.",
+    "Breakfast is served from half past six, on the second floor.",
+    "The bus stops in front of terminal two and takes about forty minutes into the city, a little more in the evening.",
+    "I am sorry to hear that. Which telephone is it, and what do you see when you press the button once more?",
+    "The blue one, I see. It may come on board if it is not larger than 55 by 40 by 20 centimetres.",
+    "A cello needs a seat of its own or a hard case for the hold; either way please tell us two days before.",
+    "A child of four needs a seat, yes, at a lower fare than an adult.",
+    "Thanks for waiting!",
+    "Please ask for the person at desk twelve when you arrive.",
+    "Before I can speak about your booking I have to check who you are. Would you start the check above, please?",
+    "What is your booking number, please?",
+    "Payments can be made by card or by transfer, whatever suits you better.",
+    "No problem at all.",
+    "The lounge closes at eight on Sundays; the website will be put right, thank you for telling us.",
+    "Goodbye, and have a good trip.",
+    "Oui, un petit chien peut voyager en cabine, dans un sac fermé, sous le siège devant vous.",
+    "Bonne journée à vous aussi.",
+    "Le wifi est gratuit pour les messages ; pour le reste il y a un forfait à bord.",
 )
 
 
@@ -87,7 +111,7 @@ async def _settled(is_so: Callable[[], bool]) -> None:
 class Sender:
     """One closed loop: the next message goes when the last one is answered."""
 
-    def __init__(self, wire: Wire, conversation: str, number: int) -> None:
+    def __init__(self, wire: Wire, conversation: str, number: int, sentences: tuple[str, ...] = ASKED) -> None:
         self.wire = wire
         self.done = 0
         self.refused = ""
@@ -97,7 +121,7 @@ class Sender:
         self._number = number
         self._tails = [
             f'","conversation":"{conversation}","text":{msgspec.json.encode(text).decode()}}}'.encode()
-            for text in SENTENCES
+            for text in sentences
         ]
 
     def next_frame(self) -> tuple[str, bytes]:
@@ -168,11 +192,12 @@ async def echo_senders(port: int) -> AsyncIterator[list[Sender]]:
 
 
 class Hall:
-    """A hundred visitors, each in a conversation of its own; ten agents with ten of these conversations each."""
+    """Fifty visitors, each in a conversation of its own, and ten agents with five of these conversations each. In each
+    conversation both write."""
 
     def __init__(self) -> None:
-        self.senders: list[Sender] = []
-        self.delivered = 0
+        self.senders: list[Sender] = []  # a visitor, then the agent of that conversation, and so on
+        self.delivered = 0  # messages that came to the other side
         self._desks: list[Talk] = []
         self._sent_at: dict[bytes, float] = {}
         self._took: list[float] = []
@@ -181,34 +206,50 @@ class Hall:
         """Brings everybody in. Raises Unavailable."""
         agents = SENDERS // 10
         self._desks = [await desk.agent(number) for number in range(agents)]
-        for number in range(SENDERS):
+        for number in range(0, SENDERS, 2):
             talk = await visitor(made, new_token())
-            asked = {"t": "open", "cid": new_cid(), "text": SENTENCES[0]}
+            asked = {"t": "open", "cid": new_cid(), "text": ASKED[0]}
             opened = await talk.ask(asked, of("opened", cid=asked["cid"]))
             conversation = opened["conversation"]["id"]
-            await join(self._desks[number % agents], conversation)
-            sender = Sender(talk.wire, conversation, number)
-            talk.wire.on_text = sender.answered
-            self.senders.append(sender)
+            own = self._desks[number // 2 % agents]
+            await join(own, conversation)
+            self.senders.append(Sender(talk.wire, conversation, number))
+            self.senders.append(Sender(own.wire, conversation, number + 1, ANSWERED))
+        for one in self.senders[::2]:
+            one.wire.on_text = self._at_a_visitor
         for one in self._desks:
-            one.wire.on_text = self._count
+            one.wire.on_text = self._at_an_agent
 
     def close(self) -> None:
-        for wire in [one.wire for one in self.senders] + [one.wire for one in self._desks]:
-            wire.cut()
+        for one in self.senders:
+            one.wire.cut()
 
-    def _count(self, payload: bytes) -> None:
-        if payload.startswith(b'{"t":"event"') and b'"kind":"message"' in payload:
-            self.delivered += 1
+    def _at_a_visitor(self, payload: bytes) -> None:
+        if payload.startswith(b'{"t":"event"'):
+            self.delivered += b'"sender":{"kind":"agent"' in payload
+        else:
+            self._answered(payload)
+
+    def _at_an_agent(self, payload: bytes) -> None:
+        if payload.startswith(b'{"t":"event"'):
+            self.delivered += b'"sender":{"kind":"visitor"' in payload
+        else:
+            self._answered(payload)
+
+    def _answered(self, payload: bytes) -> None:
+        """An acknowledgement or an error: the client id in it names the sender."""
+        at = payload.find(b'"cid":"') + 7
+        if at >= 7 and payload.startswith((b'{"t":"ack"', b'{"t":"error"')):
+            self.senders[int(payload[at + 24 : at + 27], 16)].answered(payload)
 
     async def round(self, server: Running, seconds: float) -> Sample:
-        """As `round_of`. Raises Unavailable too when a message was acknowledged and did not reach its agent."""
+        """As `round_of`. Raises Unavailable too when a message was acknowledged and did not reach the other side."""
         before, sent = self.delivered, sum(one.done for one in self.senders)
         sample = await round_of(self.senders, server, seconds)
         sent = sum(one.done for one in self.senders) - sent
         await _settled(lambda: self.delivered - before >= sent)
         if self.delivered - before != sent:
-            raise Unavailable(f"Of {sent} acknowledged messages, {self.delivered - before} reached the agents.")
+            raise Unavailable(f"Of {sent} acknowledged messages, {self.delivered - before} reached the other side.")
         return sample
 
     # ── one at a time ────────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +276,7 @@ class Hall:
             start = time.perf_counter()
             for number in range(total):
                 await asyncio.sleep(max(0.0, start + number / per_second - time.perf_counter()))
-                sender = self.senders[number % SENDERS]
+                sender = self.senders[number * 2 % SENDERS]  # the visitors
                 cid, whole = sender.next_frame()
                 self._sent_at[cid.encode()] = time.perf_counter()
                 sender.wire.write(whole)
