@@ -215,8 +215,8 @@ class Hall:
             await join(own, conversation)
             self.senders.append(Sender(talk.wire, conversation, number))
             self.senders.append(Sender(own.wire, conversation, number + 1, ANSWERED))
-        for one in self.senders[::2]:
-            one.wire.on_text = self._at_a_visitor
+        for sender in self.senders[::2]:
+            sender.wire.on_text = self._at_a_visitor
         for one in self._desks:
             one.wire.on_text = self._at_an_agent
 
