@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.speedups import apply_mask
 
-from aparte.lines import _head, _left_after, _whole_text
+from aparte.lines import _head, _left_after, _text_at
 
 MASK = b"\x01\x02\x03\x04"
 
@@ -28,7 +28,9 @@ def masked(text: bytes, first: int = 0x81) -> bytes:
 
 @given(st.text(max_size=500))
 def test_it_reads_a_whole_text_frame(text: str) -> None:
-    assert _whole_text(masked(text.encode())) == text
+    whole = masked(text.encode())
+    assert _text_at(whole, 0) == (text, len(whole))
+    assert _text_at(b"before" + whole + b"after", 6) == (text, 6 + len(whole))
 
 
 @given(st.integers(0, 70_000))
@@ -49,14 +51,14 @@ def test_it_writes_the_head_that_the_library_writes(size: int) -> None:
         masked(b"x", 0xC1),  # a reserved bit
         masked(b"\xff"),  # not UTF-8
         masked(b"x" * 70_000),  # a length of eight bytes
-        masked(b"one") + masked(b"two"),
         masked(b"one")[:-1],
         b"\x81\x01x",  # not masked
         b"\x81\xfe\x00\x01" + MASK + b"x",  # not the shortest length
     ],
 )
 def test_it_leaves_everything_else_to_the_library(data: bytes) -> None:
-    assert _whole_text(data) is None
+    assert _text_at(data, 0) is None
+    assert _text_at(masked(b"one") + data, 9) is None
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5), st.lists(st.integers(1, 400), max_size=8))

@@ -62,16 +62,25 @@ class Protocol(WebSocketsSansIOProtocol):
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
-        """Nearly all that comes is one whole, masked text frame of less than 64 KiB: that is read here. Everything
-        else, and every fault, is the library's."""
-        text = _whole_text(data) if self._is_between_frames() else None
-        if text is None:
-            if self.handshake_complete:
-                self._left = _left_after(data, self._left)
-            elif not data.endswith(b"\r\n\r\n"):
-                self._left = None  # frames that came before our answer: the library keeps them
-            super().data_received(data)
+        """Nearly all that comes is whole, masked text frames of less than 64 KiB: those are read here. Everything else,
+        and every fault, is the library's."""
+        at = 0
+        while at < len(data) and self._is_between_frames():
+            found = _text_at(data, at)
+            if found is None:
+                break
+            text, at = found
+            self._hand_on(text)
+        if at == len(data) > 0:
             return
+        rest = data[at:]
+        if self.handshake_complete:
+            self._left = _left_after(rest, self._left)
+        elif not rest.endswith(b"\r\n\r\n"):
+            self._left = None  # frames that came before our answer: the library keeps them
+        super().data_received(rest)
+
+    def _hand_on(self, text: str) -> None:
         # What waits in the queue came before it.
         if self.on_text is not None and self.queue.empty() and self.on_text(text):
             return
@@ -86,7 +95,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._left == 0
             and self.handshake_complete
             and self.is_open
-            and not self.conn.expect_continuation_frame
+            and self.conn.current_size is None
             and self.conn.parser_exc is None
         )
 
@@ -121,22 +130,24 @@ def _head(size: int) -> bytes:
     return struct.pack(">BBH", _TEXT, _SHORT, size) if size < 1 << 16 else struct.pack(">BBQ", _TEXT, 127, size)
 
 
-def _whole_text(data: bytes) -> str | None:
-    """The text of `data` if it is exactly one whole, masked text frame in UTF-8 of less than 64 KiB."""
-    if len(data) < 6 or data[0] != _TEXT:
+def _text_at(data: bytes, at: int) -> tuple[str, int] | None:
+    """The text of the frame that begins at `at`, and where the next one begins, if it is a whole, masked text frame in
+    UTF-8 of less than 64 KiB."""
+    if len(data) < at + 6 or data[at] != _TEXT:
         return None
-    size = data[1] - _MASKED
-    start = 6
+    size = data[at + 1] - _MASKED
+    start = at + 6
     if size == _SHORT:
-        size = int.from_bytes(data[2:4], "big")
-        start = 8
+        size = int.from_bytes(data[at + 2 : at + 4], "big")
+        start += 2
         if size < _SHORT:
             return None  # not the shortest form: the library tells the peer
     elif not 0 <= size < _SHORT:
         return None
-    if len(data) != start + size:
+    end = start + size
+    if len(data) < end:
         return None
     try:
-        return apply_mask(data[start:], data[start - 4 : start]).decode()
+        return apply_mask(data[start:end], data[start - 4 : start]).decode(), end
     except UnicodeDecodeError:
         return None
