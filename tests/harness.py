@@ -19,7 +19,7 @@ all text that ever came, for "no frame ever held …". Each client checks by its
 come without a gap and without doubles.
 
 The data, keys and agents (`AGENTS`) are made once per run and copied for each server. `server.parts` are the live
-parts, `server.skip(seconds)` moves the store's clock on (it goes on from there),
+parts, `server.skip(seconds)` moves the clock on,
 `server.rows(sql)` reads the data database beside the server, and `server.change(sql)` tampers with it.
 `server.logged` is what the server logged so far; a fault of ours in it (a traceback) fails the test at its end.
 """
@@ -169,8 +169,9 @@ class Server:
         return self.parts.store
 
     def skip(self, seconds: float) -> None:
-        """Moves the store's clock on: it never runs backwards, so it goes on from where it is put."""
-        self.store._last = self.store.now() + seconds
+        """Moves the store's clock on, and the machine's as the store sees it."""
+        wall, self.store._last = self.store.wall, self.store.now() + seconds
+        self.store.wall = lambda: wall() + seconds  # type: ignore[method-assign]  # this machine's clock runs ahead
 
     def plants_a_fault(self) -> None:
         """Lets this test log a fault: it has planted one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sqlite3
@@ -38,6 +39,14 @@ def closed_port() -> int:
 
 def test_it_finds_only_that_there_is_no_site_yet() -> None:
     assert wrong(doctor()) == ["sites"]
+
+
+def test_it_finds_data_that_are_ahead_of_the_clock() -> None:
+    with contextlib.closing(sqlite3.connect("aparte-data/aparte.db")) as database, database:
+        database.execute("UPDATE store_info SET value = ? WHERE name = 'clock'", (repr(time.time() + 400 * 86_400),))
+    found = doctor()
+    assert wrong(found) == ["clock", "sites"]
+    assert "400 days ahead" in found["clock"][1]
 
 
 @pytest.mark.usefixtures("site")

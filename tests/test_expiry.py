@@ -97,6 +97,21 @@ async def test_it_forgets_all_that_is_due_and_stops_at_none(start: Start, monkey
         assert server.rows("SELECT * FROM erasure") == []
 
 
+async def test_nothing_is_forgotten_because_the_clock_once_ran_ahead(start: Start) -> None:
+    async with start() as server:
+        await (await server.visitor()).open("Keep me")
+        server.skip(400 * DAY)
+        skipped = server.store.wall
+        server.store.wall = lambda: skipped() - 400 * DAY  # type: ignore[method-assign]  # the clock was set right again
+        assert await expiry.retention(server.parts) == 0
+        assert server.rows("SELECT count(*) FROM conversation") == [(1,)]
+        [told] = [entry for entry in server.logged if entry["event"] == "expiry.clock_ahead"]
+        assert told["log_level"] == "error"
+        assert told["seconds"] > 399 * DAY
+        server.store.wall = lambda: skipped() - 3600  # type: ignore[method-assign]  # an hour is no alarm
+        assert await expiry.retention(server.parts) == 1
+
+
 async def test_it_drops_the_sessions_of_agents_that_ended(server: Server) -> None:
     for _ in range(3):
         await server.sign_in()

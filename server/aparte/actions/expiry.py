@@ -16,7 +16,7 @@ from aparte.errors import AparteError
 from aparte.hub import SLOW
 from aparte.identity.life import DAY
 from aparte.model import Level
-from aparte.store import Tx, checks, keeping, people
+from aparte.store import AHEAD_SECONDS, Tx, checks, keeping, people
 from aparte.store.conversations import Conversation
 
 AT_ONCE: Final = 200
@@ -77,6 +77,8 @@ async def retention(parts: Parts) -> int:
     round could not destroy. A person without any conversation left is forgotten too, and so are agents' sessions that
     have ended.
 
+    Nothing is forgotten for its age while the store's time is far ahead of the machine's; the log says so.
+
     Returns how many conversations went.
     """
     forgotten = await _forget_old(parts)
@@ -90,6 +92,11 @@ async def retention(parts: Parts) -> int:
 
 
 async def _forget_old(parts: Parts) -> int:
+    ahead = parts.store.ahead()
+    if ahead > AHEAD_SECONDS:
+        # Time never runs backwards, so a clock that was once wrong makes everything look old. What is deleted is gone.
+        log.error("expiry.clock_ahead", seconds=round(ahead))
+        return 0
     before = parts.store.now() - parts.settings.retention_days * DAY
 
     async def forget(thread: str) -> bool:

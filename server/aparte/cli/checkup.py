@@ -132,6 +132,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
+    from aparte.store import AHEAD_SECONDS
+
     now = time.time()
     newest = max((path.stat().st_mtime for path in settings.data.glob("*") if path.is_file()), default=0.0)
     if now < _NOT_BEFORE:
@@ -139,8 +141,30 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     elif newest > now + _AHEAD_SECONDS:
         behind = int(newest - now)
         yield Finding("clock", False, f"{behind} s behind the newest data: set it, and let the system keep it by NTP")
+    elif (ahead := _kept_time(settings) - now) > AHEAD_SECONDS:
+        says = f"the data's time is {ahead / 86_400:.0f} days ahead, and nothing is deleted for its age"
+        yield Finding("clock", False, f"{says}: set the clock if it is wrong, else see the last table in OPERATIONS")
     else:
         yield Finding("clock", True, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
+
+
+def _kept_time(settings: Settings) -> float:
+    """The time that the server remembered last; 0 where it cannot be read, which the look at the database tells."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from aparte.store import database_of, kept_time
+    from aparte.store.engine import reading_engine
+
+    if not database_of(settings).is_file():
+        return 0.0
+    engine = reading_engine(database_of(settings), 1)
+    try:
+        with engine.connect() as connection:
+            return kept_time(connection)
+    except SQLAlchemyError:
+        return 0.0
+    finally:
+        engine.dispose()
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -33,6 +33,8 @@ __all__ = ["Answer", "Connection", "Directory", "Store", "Stored", "Tx", "cid_ke
 
 T = TypeVar("T")
 READERS: Final = 4
+AHEAD_SECONDS: Final = 86_400.0
+"""When the store's time is farther ahead of the machine's clock than this, nothing is deleted for its age."""
 
 
 @dataclass(slots=True)
@@ -138,9 +140,18 @@ class Store:
         """
         with self._clock:
             ticked = time.monotonic()
-            self._last = max(time.time(), self._last + ticked - self._ticked)
+            self._last = max(self.wall(), self._last + ticked - self._ticked)
             self._ticked = ticked
             return self._last
+
+    def ahead(self) -> float:
+        """By how many seconds `now` is ahead of the machine's clock: that one was once wrong, or is wrong now."""
+        return self.now() - self.wall()
+
+    @staticmethod
+    def wall() -> float:
+        """The machine's clock, in epoch seconds."""
+        return time.time()
 
     async def keep_time(self) -> None:
         """Remembers the time, so that a clock set back cannot bring an expired thing to life."""
@@ -200,6 +211,11 @@ class Store:
         self.directory.sites, self.directory.agents = found.sites, found.agents
         self.directory.version = found.version
         return True
+
+
+def kept_time(connection: Connection) -> float:
+    """The time that was last remembered by `Store.keep_time`."""
+    return float(connection.execute(select(store_info.c.value).where(store_info.c.name == "clock")).scalar_one())
 
 
 def directory_changed(tx: Tx) -> None:
