@@ -86,10 +86,10 @@ def hub() -> Hub:
     return Hub(directory)
 
 
-def event(number: int, *, visible: bool = True, text: str = "") -> Stored:
+def event(number: int, *, visible: bool = True, text: str = "", visitor: int = 0) -> Stored:
     body = MessageBody(text or f"text {number}") if visible else NoteBody("note")
     kind = "message" if visible else "note"
-    return Stored(THREAD, number, number if visible else None, "i", kind, "visitor", "v", 0.0, body)
+    return Stored(THREAD, number, (visitor or number) if visible else None, "i", kind, "visitor", "v", 0.0, body)
 
 
 async def turn() -> None:
@@ -235,10 +235,10 @@ async def test_it_gives_each_audience_its_own_numbers(hub: Hub, joined: Joined) 
     (visitor, one), (staff, two) = joined(), joined(AGENT)
     live(hub, one)
     live(hub, two)
-    hub.publish([event(1), event(2, visible=False), event(3)])
+    hub.publish([event(1), event(2, visible=False), event(3, visitor=2)])
     hub.publish([event(4, visible=False)])
     await turn()
-    assert visitor.numbers == [1, 3]  # `event` gives both streams one number; the store would say 1, 2
+    assert visitor.numbers == [1, 2]
     assert staff.numbers == [1, 2, 3, 4]
 
 
@@ -329,3 +329,47 @@ async def test_it_knows_who_is_at_the_desk(hub: Hub, joined: Joined) -> None:
     hub.leave(two)
     assert hub.online() == set()
     assert hub._rooms == {}
+
+
+# ── several nodes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_it_sends_nothing_over_a_gap_and_says_that_there_is_one(hub: Hub, joined: Joined) -> None:
+    wire, peer = joined()
+    live(hub, peer)
+    called: list[bool] = []
+    hub.on_behind = lambda: called.append(True)
+    hub.publish([event(1), event(3)])
+    await turn()
+    assert wire.numbers == [1]
+    assert (hub.behind, called) == ({THREAD}, [True])
+    assert hub.lowest(THREAD, staff=False) == 1
+    assert hub.lowest(THREAD, staff=True) is None
+    hub.deliver(THREAD, [event(2), event(3)], staff=False)
+    hub.publish([event(4)])
+    await turn()
+    assert wire.numbers == [1, 2, 3, 4]
+
+
+async def test_a_hint_says_who_is_behind(hub: Hub, joined: Joined) -> None:
+    (_, one), (_, two) = joined(), joined(AGENT)
+    live(hub, one)
+    live(hub, two)
+    hub.publish([event(1), event(2, visible=False)])
+    hub.changed.clear()
+    hub.hint(THREAD, 2, 1)  # known
+    hub.hint("elsewhere", 9, 9)  # nobody is there
+    assert (hub.behind, hub.changed) == (set(), set())
+    hub.hint(THREAD, 3, 1)  # a note
+    assert (hub.behind, hub.changed) == ({THREAD}, {THREAD})
+
+
+async def test_who_comes_in_reads_on_when_a_hint_came_meanwhile(hub: Hub, joined: Joined) -> None:
+    _, peer = joined()
+    hub.join(peer)
+    watch = hub.watch(peer, THREAD, 4)
+    hub.hint(THREAD, 7, 5)
+    assert not hub.caught_up(peer, THREAD, watch)
+    assert hub.behind == set()  # the reading goes on by itself
+    watch.sent = 5
+    assert hub.caught_up(peer, THREAD, watch)

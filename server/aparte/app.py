@@ -27,7 +27,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 from aparte import api, assets, auth, frames, lines, pages, ws
-from aparte.actions import acts, checks, marks, reading
+from aparte.actions import acts, checks, following, marks
 from aparte.actions.parts import Parts, policy_of
 from aparte.config import Settings
 from aparte.delivery import Mailer
@@ -196,7 +196,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             failed=lambda row: acts.given_up(parts, row),
             patience=float(settings.code_seconds),
         )
-        store.listen(lambda events: reading.published(parts, events))
+        store.listen(lambda events: following.published(parts, events))
         tasks = [asyncio.create_task(work) for work in (worker.run(), Jobs(parts).run())]
         for task in tasks:
             task.add_done_callback(_died)

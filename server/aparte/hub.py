@@ -225,6 +225,8 @@ class Hub:
         self._agents: set[Peer] = set()
         self.turn = Turn()
         self.changed: set[str] = set()  # conversations whose inbox line may have changed
+        self.behind: set[str] = set()  # conversations of which a live peer has missed something
+        self.on_behind: Callable[[], None] | None = None  # called when one is added
         self._directory = directory
         self._rooms: dict[str, _Room] = {}
 
@@ -323,10 +325,48 @@ class Hub:
         data = b""
         for peer in peers:
             watch = peer.watched[conversation]
-            if watch.is_live and watch.sent < seq:
-                data = data or encode(view(stored, self._directory))
-                watch.sent = seq
-                peer.push(data)
+            if not watch.is_live or watch.sent >= seq:
+                continue
+            if watch.sent + 1 < seq:
+                self._fell_behind(conversation)  # another node wrote what is between: it is read, and this after it
+                continue
+            data = data or encode(view(stored, self._directory))
+            watch.sent = seq
+            peer.push(data)
+
+    def _fell_behind(self, conversation: str) -> None:
+        self.behind.add(conversation)
+        if self.on_behind is not None:
+            self.on_behind()
+
+    def hint(self, conversation: str, staff_top: int, visitor_top: int) -> None:
+        """Another node has written up to these numbers, or the store has them: who is below gets what is missing."""
+        room = self._rooms.get(conversation)
+        if room is None:
+            return
+        if staff_top > room.staff_top:
+            self.changed.add(conversation)
+        room.staff_top, room.visitor_top = max(room.staff_top, staff_top), max(room.visitor_top, visitor_top)
+        for peers, top in ((room.staff, staff_top), (room.visitors, visitor_top)):
+            for peer in peers:
+                watch = peer.watched[conversation]
+                if watch.is_live and watch.sent < top:
+                    self._fell_behind(conversation)
+                    return
+
+    def lowest(self, conversation: str, *, staff: bool) -> int | None:
+        """The lowest number that a live peer of this audience has got to; None when there is none."""
+        watches = [peer.watched[conversation] for peer in self.watchers(conversation, staff=staff)]
+        return min((watch.sent for watch in watches if watch.is_live), default=None)
+
+    def deliver(self, conversation: str, events: list[Stored], *, staff: bool) -> None:
+        """Events of one stream, in order, to those of its audience who have not had them."""
+        for stored in events:
+            room = self._rooms.get(conversation)
+            seq = stored.staff_seq if staff else stored.visitor_seq
+            if room is not None and seq is not None:
+                view = staff_event if staff else visitor_event
+                self._send(room.staff if staff else room.visitors, conversation, seq, view, stored)
 
     def tell(self, conversation: str, frame: Frame, *, staff: bool) -> None:
         """An ephemeral frame to one audience of a conversation."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from aparte.actions import expiry, inbox, marks, reading
+from aparte.actions import expiry, following, inbox, marks, reading
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
@@ -21,6 +21,7 @@ from aparte.store import Connection, keeping, people
 log = structlog.get_logger("aparte.jobs")
 SIGNED_OUT: Final = 4401
 _AT_ONCE: Final = 500
+AGAIN_SECONDS: Final = 0.5  # after a read that failed
 
 
 class Jobs:
@@ -34,6 +35,7 @@ class Jobs:
         """Works until cancelled."""
         parts = self._parts
         await asyncio.gather(
+            self._refill(),
             self._every(0.4, lambda: inbox.refresh(parts)),
             self._every(0.5, self._sessions),
             self._every(0.5, lambda: marks.store(parts)),
@@ -46,6 +48,18 @@ class Jobs:
             self._every(3600.0, lambda: expiry.retention(parts), first=60.0),
         )
 
+    async def _refill(self) -> None:
+        """Fills the gaps of live sockets, as soon as there are some."""
+        hub, called = self._parts.hub, asyncio.Event()
+        hub.on_behind = called.set
+        while True:
+            await called.wait()
+            called.clear()
+            await self._try(lambda: following.refill(self._parts))
+            if hub.behind and not called.is_set():
+                await asyncio.sleep(AGAIN_SECONDS)
+                called.set()
+
     async def _every(
         self, seconds: float, work: Callable[[], Awaitable[object]], *, first: float | None = None
     ) -> None:
@@ -53,13 +67,16 @@ class Jobs:
         while True:
             await asyncio.sleep(wait)
             wait = seconds
-            try:
-                await work()
-            except AparteError as error:
-                # The next round tries again; a store that is down is told to people by what they do.
-                log.warning("jobs.round", code=error.code)
-            except Exception as error:  # a fault of ours must not end the work for good; the log has it
-                log.exception("jobs.fault", error=type(error).__name__)
+            await self._try(work)
+
+    async def _try(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except AparteError as error:
+            # The next round tries again; a store that is down is told to people by what they do.
+            log.warning("jobs.round", code=error.code)
+        except Exception as error:  # a fault of ours must not end the work for good; the log has it
+            log.exception("jobs.fault", error=type(error).__name__)
 
     async def _sessions(self) -> None:
         """Ends the sockets of agents whose session ended: signed out, disabled, new password, too old."""
@@ -104,6 +121,8 @@ class Jobs:
                 return keeping.tops(connection, some)
 
             tops.update(await parts.store.read(query))
+        for thread, (visitor_top, staff_top) in tops.items():
+            parts.hub.hint(thread, staff_top, visitor_top)  # whatever else was missed, this finds it
         now = parts.store.now()
         for peer in list(parts.hub.peers):
             staff = isinstance(peer.caller, AgentCaller)

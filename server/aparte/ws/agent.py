@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aparte import frames
-from aparte.actions import acts, checks, door, messages, reading, threads
+from aparte.actions import acts, checks, door, following, messages, threads
 from aparte.errors import TooMany
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
@@ -15,7 +15,7 @@ async def _watch(socket: Socket, frame: frames.Watch) -> None:
     if len(socket.peer.watched) >= frames.MAX_WATCHED and frame.conversation not in socket.peer.watched:
         raise TooMany("Too many conversations are open on this screen. Close some tabs.")
     epoch = socket.parts.store.epoch
-    await reading.follow(socket.parts, socket.peer, frame.conversation, frame.last_seq, epoch)
+    await following.follow(socket.parts, socket.peer, frame.conversation, frame.last_seq, epoch)
 
 
 async def _unwatch(socket: Socket, frame: frames.Unwatch) -> None:
@@ -23,7 +23,7 @@ async def _unwatch(socket: Socket, frame: frames.Unwatch) -> None:
 
 
 async def _claim(socket: Socket, frame: frames.Claim) -> None:
-    socket.acknowledge(frame.cid, await threads.claim(socket.parts, socket.agent, frame.conversation))
+    socket.acknowledge(frame.cid, await threads.claim(socket.parts, socket.agent, frame.cid, frame.conversation))
 
 
 def _reply(socket: Socket, frame: frames.Post) -> None:
@@ -36,12 +36,12 @@ async def _note(socket: Socket, frame: frames.Note) -> None:
 
 
 async def _transfer(socket: Socket, frame: frames.Transfer) -> None:
-    written = await threads.transfer(socket.parts, socket.agent, frame.conversation, frame.agent)
+    written = await threads.transfer(socket.parts, socket.agent, frame.cid, frame.conversation, frame.agent)
     socket.acknowledge(frame.cid, written)
 
 
 async def _close(socket: Socket, frame: frames.Close) -> None:
-    socket.acknowledge(frame.cid, await threads.close(socket.parts, socket.agent, frame.conversation))
+    socket.acknowledge(frame.cid, await threads.close(socket.parts, socket.agent, frame.cid, frame.conversation))
 
 
 async def _agent_types(socket: Socket, frame: frames.Typing) -> None:
@@ -79,7 +79,7 @@ async def _change(socket: Socket, frame: frames.Change) -> None:
 
 
 async def _unfreeze(socket: Socket, frame: frames.Unfreeze) -> None:
-    socket.acknowledge(frame.cid, await threads.unfreeze(socket.parts, socket.agent, frame.conversation))
+    socket.acknowledge(frame.cid, await threads.unfreeze(socket.parts, socket.agent, frame.cid, frame.conversation))
 
 
 RULES: Final[dict[type, Rule]] = {

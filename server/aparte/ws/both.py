@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aparte import frames
-from aparte.actions import marks, reading
+from aparte.actions import following, marks
 from aparte.errors import BadFrame
 from aparte.ws.socket import Socket
 
@@ -16,13 +16,13 @@ async def mark(socket: Socket, frame: frames.Mark) -> None:
 
 
 async def history(socket: Socket, frame: frames.History) -> None:
-    socket.peer.say(await reading.history(socket.parts, socket.peer, frame.conversation, frame.before))
+    socket.peer.say(await following.history(socket.parts, socket.peer, frame.conversation, frame.before))
 
 
 async def resync(socket: Socket, frame: frames.Resync) -> None:
     socket.require_watched(frame.conversation)
     epoch = socket.parts.store.epoch
-    await reading.follow(socket.parts, socket.peer, frame.conversation, frame.last_seq, epoch)
+    await following.follow(socket.parts, socket.peer, frame.conversation, frame.last_seq, epoch)
 
 
 async def ping(socket: Socket, _frame: frames.Ping) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from starlette.types import Receive, Scope, Send
 
 from aparte import auth, frames
-from aparte.actions import inbox, reading, tokens
+from aparte.actions import following, inbox, reading, tokens
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError, BadFrame, BadInput, BadOrigin, NotFound, NotSignedIn, TooMany
 from aparte.hub import Line, Peer
@@ -166,7 +166,7 @@ async def _agent_hello(socket: Socket, caller: AgentCaller, data: str) -> None:
         parts.hub.changed |= parts.greeted.pop(peer)
     for thread, last_seq in hello.conversations.items():
         try:
-            await reading.follow(parts, peer, thread, last_seq, hello.epoch)
+            await following.follow(parts, peer, thread, last_seq, hello.epoch)
         except NotFound as error:
             socket.refuse(error, conversation=thread)
 
@@ -188,7 +188,7 @@ async def _visitor_hello(socket: Socket, data: str) -> None:
     if found and welcome.conversation:
         same = hello.conversation == welcome.conversation.id
         last_seq = hello.last_seq if same else 0
-        await reading.follow(parts, peer, welcome.conversation.id, last_seq, hello.epoch)
+        await following.follow(parts, peer, welcome.conversation.id, last_seq, hello.epoch)
     if found and found[1].came_with == "next":
         await tokens.keep(parts, found[0], peer)
     elif found and found[1].came_with == "old":

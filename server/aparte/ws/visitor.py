@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aparte import frames
-from aparte.actions import checks, door, reading, threads, tokens
+from aparte.actions import checks, door, following, reading, threads, tokens
 from aparte.store import Connection
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
@@ -24,7 +24,7 @@ async def _open(socket: Socket, frame: frames.Open) -> None:
         return reading.visitor_view(socket.parts, connection, door.see(connection, opened.caller, thread))
 
     socket.peer.say(frames.Opened(frame.cid, await socket.parts.store.read(view)))
-    await reading.follow(socket.parts, socket.peer, thread, 0, socket.parts.store.epoch)
+    await following.follow(socket.parts, socket.peer, thread, 0, socket.parts.store.epoch)
 
 
 def _say(socket: Socket, frame: frames.Post) -> None:
@@ -56,7 +56,7 @@ async def _resend(socket: Socket, frame: frames.Resend) -> None:
 
 
 async def _end(socket: Socket, frame: frames.End) -> None:
-    socket.acknowledge(frame.cid, await threads.close(socket.parts, socket.visitor, frame.conversation))
+    socket.acknowledge(frame.cid, await threads.close(socket.parts, socket.visitor, frame.cid, frame.conversation))
 
 
 async def _token_kept(socket: Socket, _frame: frames.TokenKept) -> None:

@@ -1,0 +1,185 @@
+"""Following a thread: into it without a gap, live, and back up when something was missed.
+
+Subscribes first, then reads the database from the last number, then drops doubles. What another node wrote comes the
+same way: its bell tells how far a thread has got, and what is missing is read. Must not know how frames travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aparte.actions import door
+from aparte.actions.parts import Parts
+from aparte.actions.reading import staff_view, visitor_view
+from aparte.errors import NotFound
+from aparte.frames import (
+    PAGE_EVENTS,
+    RESUME_EVENTS,
+    AssignedBody,
+    Event,
+    Events,
+    Frame,
+    Seq,
+    StaffReset,
+    VisitorReset,
+    encode,
+)
+from aparte.hub import Peer, Watch
+from aparte.model import AgentCaller
+from aparte.store import Connection, Directory, Stored, Tx, conversations, events
+from aparte.store.conversations import Conversation
+from aparte.views import staff_event, visitor_event
+
+
+def _frames(found: Iterable[Stored], directory: Directory, *, staff: bool) -> list[Event]:
+    view = staff_event if staff else visitor_event
+    return [view(stored, directory) for stored in found]
+
+
+def _portions(parts: Parts, items: list[Event]) -> Iterator[list[Event]]:
+    """A page in frames of at most a quarter of an outbox: a page of the longest texts would overflow it, each time
+    that its reader comes back."""
+    most = parts.settings.outbox_bytes // 4
+    portion: list[Event] = []
+    size = 0
+    for item in items:
+        length = len(encode(item))
+        if portion and size + length > most:
+            yield portion
+            portion, size = [], 0
+        portion.append(item)
+        size += length
+    if portion:
+        yield portion
+
+
+async def follow(parts: Parts, peer: Peer, conversation: str, last_seq: Seq, epoch: str) -> None:
+    """Brings `peer` into the thread: what it missed, in pages, then live. Raises NotFound."""
+    assert peer.caller is not None
+    staff = isinstance(peer.caller, AgentCaller)
+    parts.hub.unwatch(peer, conversation)
+    watch = parts.hub.watch(peer, conversation, last_seq)
+    try:
+        await _catch_up(parts, peer, conversation, watch, staff=staff, resumes=bool(epoch == parts.store.epoch))
+    except BaseException:
+        if not watch.is_live:
+            parts.hub.unwatch(peer, conversation)
+        raise
+
+
+async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *, staff: bool, resumes: bool) -> None:
+    caller = peer.caller
+    assert caller is not None
+    vault, directory = parts.store.vault, parts.store.directory
+
+    def begin(connection: Connection) -> tuple[Frame | None, int, Conversation]:
+        row = door.see(connection, caller, conversation)
+        top = row.staff_seq if staff else row.visitor_seq
+        is_resumed = resumes and 0 < watch.sent <= top and top - watch.sent <= RESUME_EVENTS
+        sent = watch.sent if is_resumed else max(0, top - PAGE_EVENTS)
+        if staff:
+            view = staff_view(parts, connection, row)
+            return StaffReset(conversation, parts.store.epoch, view, is_resumed), sent, row
+        if is_resumed:
+            return None, sent, row
+        return VisitorReset(conversation, parts.store.epoch, visitor_view(parts, connection, row)), sent, row
+
+    first, watch.sent, row = await parts.store.read(begin)
+    if staff and isinstance(caller, AgentCaller) and row.agent_id != caller.agent.id:
+        await _note_reading(parts, caller, conversation)
+    if first is not None:
+        peer.say(first)
+    while True:
+
+        def read(connection: Connection) -> tuple[list[Stored], int]:
+            now = door.see(connection, caller, conversation)
+            found = events.page(connection, vault, now, for_visitor=not staff, after=watch.sent, limit=PAGE_EVENTS)
+            return found, now.staff_seq if staff else now.visitor_seq
+
+        found, top = await parts.store.read(read)
+        for items in _portions(parts, _frames(found, directory, staff=staff)):
+            await peer.room()
+            if peer.watched.get(conversation) is not watch:
+                return  # while it waited, the thread became another's: the rest is no longer this agent's to see
+            watch.sent += len(items)
+            peer.say(Events(conversation, items, top))
+        if watch.sent >= top and parts.hub.caught_up(peer, conversation, watch):
+            return
+
+
+def published(parts: Parts, written: list[Stored]) -> None:
+    """What the store calls with each commit's events: sends them, and takes a thread from the screens of agents who
+    may no longer see it."""
+    parts.hub.publish(written)
+    _take_away(parts, written)
+
+
+def _take_away(parts: Parts, written: list[Stored]) -> None:
+    for stored in written:
+        if isinstance(stored.body, AssignedBody):
+            for peer in parts.hub.watchers(stored.conversation, staff=True):
+                agent = peer.caller.agent if isinstance(peer.caller, AgentCaller) else None
+                if agent is not None and not agent.role.leads and agent.id != stored.body.agent_id:
+                    parts.hub.unwatch(peer, stored.conversation)
+
+
+async def refill(parts: Parts) -> None:
+    """Reads, for every thread in which a live socket is behind, what it has missed, and sends it. Raises StoreDown;
+    what is still missing then is tried again by the next call."""
+    behind, parts.hub.behind = parts.hub.behind, set()
+    try:
+        while behind:
+            conversation = next(iter(behind))
+            await _refill(parts, conversation, staff=True)
+            await _refill(parts, conversation, staff=False)
+            behind.discard(conversation)
+    finally:
+        parts.hub.behind |= behind
+
+
+async def _refill(parts: Parts, conversation: str, *, staff: bool) -> None:
+    while (after := parts.hub.lowest(conversation, staff=staff)) is not None:
+
+        def read(connection: Connection, after: int = after) -> tuple[list[Stored], int]:
+            row = conversations.find(connection, conversation)
+            if row is None:
+                return [], 0  # forgotten meanwhile
+            found = events.page(
+                connection, parts.store.vault, row, for_visitor=not staff, after=after, limit=PAGE_EVENTS
+            )
+            return found, row.staff_seq if staff else row.visitor_seq
+
+        found, top = await parts.store.read(read)
+        parts.hub.deliver(conversation, found, staff=staff)
+        if staff:
+            _take_away(parts, found)
+        if after + len(found) >= top:
+            return
+
+
+async def _note_reading(parts: Parts, caller: AgentCaller, conversation: str) -> None:
+    """Reading without assignment is always recorded."""
+
+    def apply(tx: Tx) -> None:
+        tx.audit(door.actor(caller), "conversation.read", conversation)
+
+    await parts.store.write(apply)
+
+
+async def history(parts: Parts, peer: Peer, conversation: str, before: int) -> Events:
+    """The page of events below `before`. Raises NotFound."""
+    caller = peer.caller
+    if caller is None or conversation not in peer.watched:
+        raise NotFound()
+    staff = isinstance(caller, AgentCaller)
+
+    def query(connection: Connection) -> tuple[list[Stored], int]:
+        row = door.see(connection, caller, conversation)
+        found = events.page(connection, parts.store.vault, row, for_visitor=not staff, before=before, limit=PAGE_EVENTS)
+        return found, row.staff_seq if staff else row.visitor_seq
+
+    found, top = await parts.store.read(query)
+    # The newest ones, as many as an outbox takes at once; the others come when they are asked for.
+    newest = next(_portions(parts, _frames(reversed(found), parts.store.directory, staff=staff)), [])
+    items = newest[::-1]
+    return Events(conversation, items, top, older=True, more=bool(items) and items[0].seq > 1)
