@@ -92,12 +92,13 @@ async def change(parts: Parts, caller: AgentCaller, cid: str, conversation: str,
     key = cid_key(conversation, who[1], cid)
 
     def apply(tx: Tx) -> Written | AparteError:
-        row = door.enter_open(tx, caller, conversation)
-        _connector(parts, row)
+        row = door.known(tx, caller, conversation)
         mac = tx.vault.conversation_mac(row.key_id, "change", option)
         known = tx.repeat(key, mac)
         if known is not None:
             return Written(row.id, known.staff_seq, known.at)
+        door.enter_open(tx, caller, conversation)
+        _connector(parts, row)
         if outbox.is_waiting(tx.connection, row, "act.change"):
             return BadState("A change of this booking is under way. Wait for it.")
         proof = _open(parts, tx, caller, row, "record.change")

@@ -75,10 +75,11 @@ async def ask(parts: Parts, caller: AgentCaller, cid: str, conversation: str, re
     """The agent asks for a check: the code leaves at once when the reference is known."""
 
     def apply(tx: Tx) -> Written | TooMany:
-        row = door.enter_open(tx, caller, conversation)
+        row = door.known(tx, caller, conversation)
         asked, before = _asked(tx, row, caller, cid, reference)
         if before is not None:
             return before
+        door.enter_open(tx, caller, conversation)
         tx.audit(door.actor(caller), "check.request", row.id)
         if not reference.strip():
             parts.life.offer(tx, row, "", asked)
@@ -95,10 +96,11 @@ async def start(parts: Parts, caller: VisitorCaller, cid: str, conversation: str
     """The customer asks for the code. Answered before anything is looked up."""
 
     def apply(tx: Tx) -> Written | TooMany:
-        row = _open_for_visitor(tx, caller, conversation)
+        row = door.known(tx, caller, conversation)
         asked, before = _asked(tx, row, caller, cid, reference)
         if before is not None:
             return before
+        _refuse_ended(tx, caller, row)
         live = parts.life.live(tx, row)
         known = live.secret.reference if live else ""
         tx.audit(door.actor(caller), "check.start", row.id)
@@ -113,10 +115,11 @@ async def resend(parts: Parts, caller: VisitorCaller, cid: str, conversation: st
     """Another letter for the same check."""
 
     def apply(tx: Tx) -> Written | TooMany:
-        row = _open_for_visitor(tx, caller, conversation)
+        row = door.known(tx, caller, conversation)
         asked, before = _asked(tx, row, caller, cid, check_id)
         if before is not None:
             return before
+        _refuse_ended(tx, caller, row)
         live = parts.life.live(tx, row)
         if live is None or live.id != check_id or live.session != caller.session:
             raise BadState("This check has ended. Ask for a new one.")
@@ -127,11 +130,9 @@ async def resend(parts: Parts, caller: VisitorCaller, cid: str, conversation: st
     return await _written(parts, apply)
 
 
-def _open_for_visitor(tx: Tx, caller: VisitorCaller, conversation: str) -> Conversation:
+def _refuse_ended(tx: Tx, caller: VisitorCaller, row: Conversation) -> None:
     """Nothing is proven in a conversation that has ended. Raises BadState, and as `door.enter_open`."""
-    row = door.enter_open(tx, caller, conversation)
-    refuse_closed(row)
-    return row
+    refuse_closed(door.enter_open(tx, caller, row.id))
 
 
 def _refused(tx: Tx, row: Conversation, caller: Caller, begin: Callable[[], object]) -> TooMany | None:
@@ -159,12 +160,13 @@ async def answer(
     the first answer and counts nothing."""
 
     def apply(tx: Tx) -> tuple[Written, str] | AparteError:
-        row = _open_for_visitor(tx, caller, conversation)
+        row = door.known(tx, caller, conversation)
         key = cid_key(row.id, caller.visitor, cid)
         mac = tx.vault.conversation_mac(row.key_id, "code", check_id, code)
         before = tx.repeat(key, mac)
         refused: AparteError | None = CodeRefused() if before and before.kind != "standing" else None
         if before is None:
+            _refuse_ended(tx, caller, row)
             refused = parts.life.answer(tx, row, check_id, caller.session, code, Asked(key, mac))
             if refused is None:
                 release_held(parts, tx, row)

@@ -16,6 +16,7 @@ from aparte.actions import door, gate
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.errors import AparteError, BadState, Denied, NotFound
 from aparte.frames import AssignedBody, DroppedBody, EmptyBody, HeldBody, MessageBody, NoteBody
+from aparte.identity.life import Asked
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
 from aparte.store import Answer, Tx, checks, cid_key, events, new_id
 from aparte.store.checks import Held
@@ -259,11 +260,12 @@ async def override(
     key = cid_key(conversation, who[1], cid)
 
     def apply(tx: Tx) -> Written | Denied:
-        row = door.enter_open(tx, caller, conversation)
+        row = door.known(tx, caller, conversation)
         mac = tx.vault.conversation_mac(row.key_id, "override", held_id, reason)
         before = _repeat(tx, row, caller, key, mac)
         if before is not None:
             return before
+        door.enter_open(tx, caller, conversation)
         held = _waiting(tx, row, held_id)
         if not caller.agent.role.leads and (held.body.topic == "payment" or held.body.code != "needs_check"):
             tx.audit(who, "gate.override_refused", row.id, held.one.id)
@@ -275,13 +277,14 @@ async def override(
     return kept(await parts.store.write(apply))
 
 
-def assign(parts: Parts, tx: Tx, row: Conversation, agent_id: str, *, by: AgentCaller) -> int:
+def assign(parts: Parts, tx: Tx, row: Conversation, agent_id: str, *, by: AgentCaller, asked: Asked) -> int:
     """Gives the conversation to an agent, in both streams."""
     agent = parts.store.directory.agents[agent_id]
     site = parts.store.directory.sites.get(row.site_id)
     row.state, row.agent_id, row.since = State.ASSIGNED, agent_id, tx.now
     body = AssignedBody(face(agent, site), agent_id, by.agent.name if by.agent.id != agent_id else "")
-    return tx.append(row, "assigned", body, sender=SYSTEM, visible=True).staff_seq
+    key, mac = asked.key, asked.mac
+    return tx.append(row, "assigned", body, sender=SYSTEM, visible=True, key=key, mac=mac).staff_seq
 
 
 def refuse_closed(row: Conversation) -> None:

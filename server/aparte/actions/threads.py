@@ -13,8 +13,9 @@ from aparte.actions.messages import Written, as_received, assign, drop_all_held,
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.errors import BadState, NotFound
 from aparte.frames import ClosedBody, EmptyBody
+from aparte.identity.life import Asked
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
-from aparte.store import Tx, conversations, new_id, people, sites
+from aparte.store import Tx, cid_key, conversations, new_id, people, sites
 from aparte.store.conversations import About, Conversation
 
 
@@ -63,12 +64,11 @@ async def open_thread(parts: Parts, site: str, token: str, opening: Opening) -> 
             caller, row = _create(tx, site, hashed, opening)
         else:
             caller = VisitorCaller(session.id, session.visitor_id, site, hashed)
-            row = door.enter_open(tx, caller, row.id)
         given = as_received(tx, row, caller.visitor, opening.cid, opening.text)
         known = tx.repeat(given.key, given.mac)
         if known is not None:
             return Opened(caller, Written(row.id, known.visitor_seq or 0, known.at))
-        return Opened(caller, say(parts, tx, row, caller, given))
+        return Opened(caller, say(parts, tx, door.enter_open(tx, caller, row.id), caller, given))
 
     return await parts.store.write(apply)
 
@@ -117,28 +117,45 @@ def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[Visitor
     return caller, row
 
 
-async def claim(parts: Parts, caller: AgentCaller, conversation: str) -> Written:
+def _asked(tx: Tx, caller: Caller, conversation: str, cid: str, *deed: str) -> tuple[Asked, Written | None]:
+    """The frame's client id for its event, and what an earlier copy of the frame did already: that is told again,
+    whatever has become of the conversation since, and before the door: it may have been given away by this very frame.
+    """
+    row, who = tx.conversation(conversation), door.actor(caller)[1]
+    key, mac = cid_key(row.id, who, cid), tx.vault.conversation_mac(row.key_id, *deed)
+    known = tx.repeat(key, mac)
+    if known is None:
+        return Asked(key, mac), None
+    seq = known.visitor_seq if isinstance(caller, VisitorCaller) else known.staff_seq
+    return Asked(key, mac), Written(row.id, seq or 0, known.at)
+
+
+async def claim(parts: Parts, caller: AgentCaller, cid: str, conversation: str) -> Written:
     """Takes a waiting conversation. Raises BadState when a colleague was faster."""
 
     def apply(tx: Tx) -> Written:
-        row = tx.conversation(conversation)
-        if not door.may_see(caller, row):
-            raise NotFound()
+        asked, before = _asked(tx, caller, conversation, cid, "claim")
+        if before is not None:
+            return before
+        row = door.known(tx, caller, conversation)
         if row.state == State.ASSIGNED and row.agent_id == caller.agent.id:
             return Written(row.id, row.staff_seq, tx.now)
         if row.state != State.WAITING:
             raise BadState("A colleague has this conversation already.")
-        seq = assign(parts, tx, row, caller.agent.id, by=caller)
+        seq = assign(parts, tx, row, caller.agent.id, by=caller, asked=asked)
         tx.audit(door.actor(caller), "conversation.claim", row.id)
         return Written(row.id, seq, tx.now)
 
     return await parts.store.write(apply)
 
 
-async def transfer(parts: Parts, caller: AgentCaller, conversation: str, agent_id: str) -> Written:
+async def transfer(parts: Parts, caller: AgentCaller, cid: str, conversation: str, agent_id: str) -> Written:
     """Gives the conversation to a colleague. Raises NotFound for an agent who is not there or is disabled."""
 
     def apply(tx: Tx) -> Written:
+        asked, before = _asked(tx, caller, conversation, cid, "transfer", agent_id)
+        if before is not None:
+            return before
         row = door.enter(tx, caller, conversation)
         refuse_closed(row)
         colleague = parts.store.directory.agents.get(agent_id)
@@ -146,17 +163,20 @@ async def transfer(parts: Parts, caller: AgentCaller, conversation: str, agent_i
             raise NotFound("There is no such colleague.")
         if row.agent_id == agent_id and row.state == State.ASSIGNED:
             return Written(row.id, row.staff_seq, tx.now)
-        seq = assign(parts, tx, row, agent_id, by=caller)
+        seq = assign(parts, tx, row, agent_id, by=caller, asked=asked)
         tx.audit(door.actor(caller), "conversation.transfer", row.id, agent_id)
         return Written(row.id, seq, tx.now)
 
     return await parts.store.write(apply)
 
 
-async def close(parts: Parts, caller: Caller, conversation: str) -> Written:
+async def close(parts: Parts, caller: Caller, cid: str, conversation: str) -> Written:
     """Ends the conversation; it opens again when the customer writes. What was proven ends with it."""
 
     def apply(tx: Tx) -> Written:
+        asked, before = _asked(tx, caller, conversation, cid, "close")
+        if before is not None:
+            return before  # not a second time: the customer may have opened it again
         row = door.enter(tx, caller, conversation)
         is_visitor = isinstance(caller, VisitorCaller)
         if row.state != State.CLOSED:
@@ -168,24 +188,27 @@ async def close(parts: Parts, caller: Caller, conversation: str) -> Written:
             drop_all_held(tx, row, SYSTEM)
             row.state, row.since = State.CLOSED, tx.now
             body = ClosedBody("visitor" if is_visitor else "agent")
-            tx.append(row, "closed", body, sender=door.actor(caller), visible=True)
+            tx.append(row, "closed", body, sender=door.actor(caller), visible=True, key=asked.key, mac=asked.mac)
             tx.audit(door.actor(caller), "conversation.close", row.id)
         return Written(row.id, row.visitor_seq if is_visitor else row.staff_seq, tx.now)
 
     return await parts.store.write(apply)
 
 
-async def unfreeze(parts: Parts, caller: AgentCaller, conversation: str) -> Written:
+async def unfreeze(parts: Parts, caller: AgentCaller, cid: str, conversation: str) -> Written:
     """A supervisor lets a frozen conversation go on; nothing is proven in it. Raises NotFound for others."""
 
     def apply(tx: Tx) -> Written:
+        asked, before = _asked(tx, caller, conversation, cid, "unfreeze")
+        if before is not None:
+            return before
         row = door.enter(tx, caller, conversation)
         if not caller.agent.role.leads:
             raise NotFound("Only a supervisor may do this.")
         if row.is_frozen:
             row.is_frozen = False
             gate.lower_stale(parts, tx, row)
-            tx.append(row, "unfrozen", EmptyBody(), sender=SYSTEM, visible=True)
+            tx.append(row, "unfrozen", EmptyBody(), sender=SYSTEM, visible=True, key=asked.key, mac=asked.mac)
             tx.audit(door.actor(caller), "conversation.unfreeze", row.id)
         return Written(row.id, row.staff_seq, tx.now)
 
