@@ -127,7 +127,7 @@ async def agent_of(parts: Parts, headers: Headers) -> AgentCaller:
 
 
 def new_ticket(parts: Parts, caller: AgentCaller) -> str:
-    """Opens one agent socket within half a minute: proof that the panel's own page asked for it."""
+    """Opens sockets of this session for half a minute: proof that the panel's own page asked for it."""
     until = int(parts.store.now()) + TICKET_SECONDS
     return f"{until}.{parts.store.vault.mac('session', 'ticket', caller.session, until).hex()}"
 

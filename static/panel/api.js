@@ -71,5 +71,5 @@ export const signIn = (email, password) => call('POST', '/api/login', { email, p
 
 export const signOut = () => call('POST', '/api/logout');
 
-/** @returns {Promise<string>} good for one hello */
+/** @returns {Promise<string>} for hellos of this session, within half a minute */
 export const ticket = async () => (await call('POST', '/api/ticket')).ticket;

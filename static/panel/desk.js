@@ -22,8 +22,6 @@ import { standingNow, topVisible } from './thread.js';
 
 /** After so long without an answer a verb is sent again, and its message is called "not sent yet". */
 export const PATIENCE_SECONDS = 10;
-/** Sent twice they would do it twice, or be refused for having worked: another letter, a held message taken back. */
-const ONCE = new Set(['ask_check', 'drop_held', 'override']);
 /** How often a line that does not open is asked whether the session has ended. */
 const PROBE_EVERY_SECONDS = 5;
 const TYPING_EVERY_MS = 3_000;
@@ -189,7 +187,6 @@ export class Desk {
     if (frame.t === 'welcome') {
       this.dispatch({ t: 'do_link', online: true });
       this.told.clear();
-      this.#forgetOnce();
       this.sentAt.clear();
       this.#resend();
     } else if (frame.t === 'ack' || frame.t === 'record') {
@@ -248,20 +245,11 @@ export class Desk {
     this.#resend();
   }
 
-  /** After a break nobody knows whether these were done: the thread shows it, and the agent decides. */
-  #forgetOnce() {
-    for (const { cid, verb } of this.state.pending) {
-      if (!ONCE.has(verb.t) || !this.sentAt.has(cid)) continue;
-      this.then.delete(cid);
-      this.dispatch({ t: 'do_forget', cid });
-    }
-  }
-
   #resend() {
     if (!this.state.isOnline) return;
     for (const { cid, verb, state } of this.state.pending) {
       const sentAt = this.sentAt.get(cid);
-      const isDue = sentAt === undefined || (!ONCE.has(verb.t) && clock() - sentAt >= PATIENCE_SECONDS);
+      const isDue = sentAt === undefined || clock() - sentAt >= PATIENCE_SECONDS;
       if (state !== 'waiting' || !isDue) continue;
       if (this.link.send({ ...verb, cid })) this.sentAt.set(cid, clock());
     }

@@ -60,6 +60,8 @@ export class Link {
     /** @type {WebSocket|null} */
     this.socket = null;
     this.tries = 0;
+    /** Until when the server wants its clients spread over time, our clock in milliseconds. */
+    this.drainUntil = 0;
     this.heard = 0;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.timer = undefined;
@@ -148,13 +150,14 @@ export class Link {
       return; // not a frame of ours; the numbers will show whether something is missing
     }
     if (frame.t === 'welcome') {
-      this.tries = 0;
+      this.tries = this.drainUntil = 0;
       this.#become('online', 0);
     }
     this.options.onFrame(frame);
     if (frame.t === 'drain') {
+      this.drainUntil = Date.now() + 1000 * (frame.after || 0);
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.restart(), Math.random() * 1000 * (frame.after || 0));
+      this.timer = setTimeout(() => this.restart(), this.#delay());
     }
   }
 
@@ -170,8 +173,14 @@ export class Link {
       this.#become('refused', code);
       return;
     }
-    this.timer = setTimeout(() => this.#connect(), backoff(this.tries++, Math.random()));
+    this.timer = setTimeout(() => this.#connect(), this.#delay());
     this.#become('waiting', code);
+  }
+
+  /** How long to wait before the next try: while a server drains, tries in vain are nobody's failure. */
+  #delay() {
+    const rest = this.drainUntil - Date.now();
+    return rest > 0 ? Math.random() * Math.max(rest, FIRST_DELAY_MS) : backoff(this.tries++, Math.random());
   }
 
   #leave() {

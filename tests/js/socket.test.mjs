@@ -147,6 +147,40 @@ test('it reconnects within the time that a draining server gives', async () => {
   assert.equal(sockets.length, 2);
 });
 
+test('it waits out what a draining server asks for, and does not count tries in vain', async () => {
+  start();
+  await latest().open();
+  latest().say(welcome());
+  const { random } = Math;
+  Math.random = () => 0.9;
+  try {
+    latest().say({ t: 'drain', after: 10 });
+    latest().end(1001);
+    mock.timers.tick(8_900);
+    assert.equal(sockets.length, 1);
+    mock.timers.tick(200);
+    assert.equal(sockets.length, 2);
+    latest().end(1006); // it still drains
+    mock.timers.tick(950);
+    assert.equal(sockets.length, 3);
+    assert.equal(link.tries, 0);
+    latest().end(1006); // now it is somebody's failure
+    assert.equal(link.tries, 1);
+  } finally {
+    Math.random = random;
+  }
+});
+
+test('it forgets the time of a drain when it is welcomed', async () => {
+  start();
+  await latest().open();
+  latest().say({ t: 'drain', after: 100 });
+  latest().say(welcome());
+  latest().end(1006);
+  mock.timers.tick(1_000);
+  assert.equal(sockets.length, 2);
+});
+
 test('it hears nothing more from a socket that it has left', async () => {
   start();
   await latest().open();

@@ -245,3 +245,20 @@ test('it lets the other side stop typing by itself', async () => {
   mock.timers.tick(6_000);
   assert.ok(!talk.state.isTyping);
 });
+
+test('it does not write its old token over the one that another tab has renewed', async () => {
+  const { talk, drawer } = start();
+  await online();
+  talk.say('one');
+  drawer.setItem('aparte:airline:token', 'renewed');
+  talk.say('two'); // before the storage event has come
+  assert.equal(drawer.getItem('aparte:airline:token'), 'renewed');
+});
+
+test('it keeps the order of what waits when the clock is set back', async () => {
+  const { talk } = start();
+  talk.say('one');
+  mock.timers.setTime(1_600_000_000_000);
+  talk.say('two');
+  assert.deepEqual(talk.state.entries.map((entry) => entry.text), ['one', 'two']);
+});

@@ -83,9 +83,11 @@ export class Talk {
    */
   say(text, name) {
     const cid = newCid();
-    this.memory.keepToken(); // from the first message on, coming back must work
+    if (!this.memory.isKnown) this.memory.keepToken(); // from the first message on, coming back must work
     this.mine.add(cid);
-    this.memory.keep({ cid, text, name, at: Date.now(), state: 'waiting' });
+    // A clock that was set back must not turn the order round.
+    const at = Math.max(Date.now(), (this.memory.entries().at(-1)?.at ?? 0) + 1);
+    this.memory.keep({ cid, text, name, at, state: 'waiting' });
     this.#reread();
     this.flush();
   }
@@ -212,7 +214,7 @@ export class Talk {
 
   /** It is durable. @param {string} cid */
   #settle(cid) {
-    if (this.mine.has(cid) || this.state.entries.length || this.inFlight) this.memory.drop(cid);
+    this.memory.drop(cid);
     if (this.inFlight?.cid === cid) this.#forgetFlight();
   }
 

@@ -1,0 +1,51 @@
+/** The agent's desk: what it sends again, and what becomes of a wish whose answer was lost. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { install, latest, ROOM } from './scripted.mjs';
+
+const ME = { id: 'me', name: 'Me', role: 'supervisor' };
+let desk;
+
+beforeEach(async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1_700_000_000_000 });
+  install();
+  globalThis.location = { href: 'https://chat.example/panel' };
+  globalThis.fetch = async (path) => ({ ok: true, status: 200, json: async () => (path === '/api/me' ? ME : { ticket: 't' }) });
+  const { Desk } = await import('../../static/panel/desk.js');
+  desk = new Desk(() => {});
+  await desk.start();
+  await online();
+});
+afterEach(() => {
+  desk.link.stop();
+  mock.timers.reset();
+});
+
+async function online() {
+  await latest().open();
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve(); // the ticket is fetched
+  latest().say({ t: 'welcome', v: 1, epoch: 'e1', now: 1_700_000_000, me: ME, agents: [], sites: [], inbox: [] });
+}
+
+for (const verb of [
+  { t: 'drop_held', conversation: ROOM, held: 'h' },
+  { t: 'override', conversation: ROOM, held: 'h', reason: 'I know her' },
+  { t: 'ask_check', conversation: ROOM },
+  { t: 'close', conversation: ROOM },
+]) {
+  test(`it repeats ${verb.t} under the same cid until it is answered, over a break too`, async () => {
+    let done = 0;
+    desk.ask(verb, () => (done += 1));
+    const [first] = latest().of(verb.t);
+    mock.timers.tick(11_000);
+    assert.deepEqual(latest().of(verb.t), [first, first]);
+    latest().end(1006);
+    mock.timers.tick(1_000);
+    await online();
+    assert.deepEqual(latest().of(verb.t), [first]);
+    latest().say({ t: 'ack', cid: first.cid, conversation: ROOM, seq: 3, at: 1 });
+    assert.equal(done, 1); // the text of a held message comes back to be edited
+    mock.timers.tick(11_000);
+    assert.deepEqual(latest().of(verb.t), [first]);
+  });
+}
