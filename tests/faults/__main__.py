@@ -9,9 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS))
-sys.path.insert(0, str(TESTS.parent / "server"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "server"))
 
 import bootstrap
 import equipment
@@ -21,7 +20,7 @@ def main(arguments: list[str]) -> None:
     """Becomes the laboratory. Its exit status is 1 when anything was lost, doubled, out of order, or failed."""
     python = bootstrap.prepare("test")
     os.environ.update(equipment.prepare(python))
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(bootstrap.ROOT / "server"), str(TESTS)])
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(bootstrap.ROOT / name) for name in ("server", "tests"))
     bootstrap.hand_over(python, "-m", "faults.lab", *arguments)
 
 

@@ -59,6 +59,18 @@ async def echoing(settings: Settings) -> AsyncIterator[str]:
             await task
 
 
+@contextlib.asynccontextmanager
+async def _silence() -> AsyncIterator[None]:
+    """Each text that is not UTF-8 is logged with its traceback by the library; here they are the point."""
+    logger = logging.getLogger("uvicorn.error")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def has_suite() -> bool:
     """There are wheels of kosoku for the usual machines alone."""
     return importlib.util.find_spec("kosoku") is not None
@@ -68,10 +80,8 @@ async def suite(settings: Settings, verdict: Verdict, cases: Sequence[str] | Non
     """Runs the cases and counts them by outcome."""
     import kosoku
 
-    # Each text that is not UTF-8 is logged with its traceback by the library; here that is the point.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     results: list[Any]
-    async with echoing(settings) as address:
+    async with _silence(), echoing(settings) as address:
         try:
             results = await kosoku.run_fuzzingclient(
                 address, list(cases) if cases else None, exclude_cases=list(LEFT_OUT), concurrency=2
