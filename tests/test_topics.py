@@ -57,6 +57,19 @@ def test_it_notices_every_line_of_the_story() -> None:
         ("flight KL0691 is late", ()),
         ("KL0691 is late", ()),
         ("my booking reference is KL0691", ("KL0691",)),
+        # of one kind: only where it is called a reference, and letters in capitals
+        ("my booking is KLMPQR", ("KLMPQR",)),
+        ("Booking reference: KLMPQR, please", ("KLMPQR",)),
+        ("PNR (KLMPQR)", ()),  # a text of capitals alone
+        ("Mon dossier n° KLMPQR", ("KLMPQR",)),
+        ("réservation 482913", ("482913",)),
+        ("My booking number is 482913.", ("482913",)),
+        ("BOOKING 482913", ("482913",)),
+        ("my booking klmpqr", ()),
+        ("my booking PLEASE", ("PLEASE",)),  # better once too often
+        ("the booking of KLMPQR and 482913", ()),
+        ("I PAID FOR MY BOOKING PLEASE", ()),
+        ("482913 euros for KLMPQR", ()),
     ],
 )
 def test_it_finds_the_references_that_the_sites_masks_admit(text: str, references: tuple[str, ...]) -> None:
@@ -66,6 +79,12 @@ def test_it_finds_the_references_that_the_sites_masks_admit(text: str, reference
 def test_it_judges_an_agents_reference_more_strictly_than_a_customers() -> None:
     assert notice("KL0691", FORMATS, by_staff=True) == Noticed("booking", ("KL0691",))
     assert notice("Flight KL0691", FORMATS, by_staff=True) == Noticed("general", ())
+
+
+@pytest.mark.parametrize("reference", ["KLMPQR", "482913", "LM2K9R"])
+def test_it_notices_a_reference_of_any_kind_that_an_agent_names(reference: str) -> None:
+    text = f"Booking {reference} is under the name of Ms Berg"
+    assert notice(text, FORMATS, by_staff=True) == Noticed("booking", (reference,))
 
 
 def test_it_reads_masks_of_digits_letters_and_signs() -> None:

@@ -229,13 +229,15 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
 
     Args:
         text: of which 4,000 characters are looked at.
-        formats: masks of the site's references: X a letter or digit, A a letter, 9 a digit, others as they are.
+        formats: masks of the site's references: X a letter or digit, A a letter, 9 a digit, others as they are. What
+            fits X with letters alone or digits alone counts only where it is called a booking or a reference.
         by_staff: whether an agent wrote it; then only details count (see above).
     """
-    plain = _plain(text[:_LONGEST])
+    cased = _plain(text[:_LONGEST])
+    plain = cased.lower()
     words = frozenset(plain.translate(_WORDS_ONLY).split())
     has_digit = _DIGIT.search(plain) is not None
-    references = _references(plain, formats, has_digit, by_staff) if formats else ()
+    references = _references(cased, plain, formats, has_digit, by_staff) if formats else ()
     payment, booking = (_STAFF_PAYMENT, _STAFF_BOOKING) if by_staff else (_CUSTOMER_PAYMENT, _CUSTOMER_BOOKING)
     if _speaks_of(payment, plain, words, has_digit):
         return Noticed("payment", references)
@@ -256,13 +258,13 @@ _WORDS_ONLY: Final = {code: " " for code in range(128) if not chr(code).isalnum(
 
 
 def _plain(text: str) -> str:
-    """Lower-case ASCII with single spaces: accents gone, currency signs as words."""
+    """ASCII with single spaces: accents gone, currency signs as words."""
     if not text.isascii():
         text = text.replace("€", " euro ").replace("£", " pound ").replace("’", "'")
         text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     if "$" in text:
         text = text.replace("$", " dollar ")
-    return " ".join(text.lower().split())
+    return " ".join(text.split())
 
 
 # --- references
@@ -276,6 +278,10 @@ _NAMES_A_FLIGHT: Final = re.compile(r"\b(?:flights?|vols?|flt)(?: (?:number|no|n
 
 _NAMES_A_BOOKING: Final = re.compile(
     r"\b(?:book|reserv|ref|code|number|numero|pnr|dossier|confirm|conf|locator|record|billet|ticket)"
+)
+_NAMED: Final = re.compile(
+    r"\b(?:booking|reservation|reference|ref|pnr|dossier|confirmation|locator|ticket|billet)"
+    r"(?: (?:reference|ref|code|number|locator|no|nr|num|numero|n))?(?: (?:is|was|est))?[ .:#'\"(-]{0,4}$"
 )
 
 
@@ -296,20 +302,32 @@ def _compiled(formats: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], bool, bo
 
 
 def _has_both(token: str) -> bool:
-    """A mask with an X admits words and plain numbers; "Monday" is no reference, so both kinds must be there."""
+    """A mask with an X admits words and plain numbers; "Monday" is no reference. So both kinds must be there, unless it
+    is named as one: see `_is_named`."""
     return any(c.isdigit() for c in token) and any(c.isalpha() for c in token)
 
 
-def _references(plain: str, formats: tuple[str, ...], has_digit: bool, by_staff: bool) -> tuple[str, ...]:
+def _is_named(token: str, before: str) -> bool:
+    """Whether letters alone or digits alone are a reference: called one right before, and letters in capitals."""
+    return (token.isdigit() or token.isupper()) and _NAMED.search(before) is not None
+
+
+def _references(cased: str, plain: str, formats: tuple[str, ...], has_digit: bool, by_staff: bool) -> tuple[str, ...]:
     found: dict[str, None] = {}
+    # In a text of capitals alone every word would be in capitals.
+    has_named = not cased.isupper() and _NAMES_A_BOOKING.search(plain) is not None
     for pattern, is_mixed, is_of_letters in _compiled(formats):
-        if not has_digit and not is_of_letters:
+        if not (has_digit or is_of_letters or has_named):
             continue
         for match in pattern.finditer(plain):
             token = match[0]
             before = plain[max(0, match.start() - 40) : match.start()]
-            if is_mixed and (not _has_both(token) or _UNIT.fullmatch(token)):
+            if is_mixed and _UNIT.fullmatch(token):
                 continue
+            if is_mixed and not _has_both(token):
+                written = token if cased.isupper() else cased[match.start() : match.end()]
+                if not _is_named(written, before):
+                    continue
             if is_mixed and _FLIGHT.fullmatch(token) and _is_flight(before, by_staff):
                 continue
             if is_of_letters and not _NAMES_A_BOOKING.search(before):  # else every word of that length would count

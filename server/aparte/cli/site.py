@@ -41,7 +41,10 @@ def site() -> None:
 @click.option("--phone", default="", help="The way out for somebody who cannot pass a check.")
 @click.option("--accent", default="#0b5cad", show_default=True, help="The brand's colour.")
 @click.option(
-    "--format", "formats", multiple=True, help="Booking references: A letter, 9 digit, X either. May be repeated."
+    "--format",
+    "formats",
+    multiple=True,
+    help="Booking references: A letter, 9 digit, X either (both occur, or it is named). May be repeated.",
 )
 @click.option("--link-host", "link_hosts", multiple=True, help="A host that agents may link to. May be repeated.")
 @click.option("--records-url", default="", help="The company's booking system (docs/RECORDS.md).")
