@@ -282,3 +282,78 @@ async def test_it_ends_when_it_is_told_to_although_somebody_rings(store: Store, 
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=2)
     assert done
+
+
+# ── several nodes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_nodes_send_each_once(post: Post) -> None:
+    async def takes_a_moment(_row: Row) -> None:
+        await asyncio.sleep(0.01)
+
+    other = Post(post.store)
+    post.does = other.does = takes_a_moment
+    task = asyncio.create_task(other.worker.run())
+    try:
+        for start in range(0, 60, 20):
+            await post.add(*(f"letter {number}" for number in range(start, start + 20)))
+            other.worker.ring()
+        await post.until(*[("done", 0)] * 60)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert sorted(post.taken + other.taken) == sorted(f"letter {number}" for number in range(60))
+
+
+async def test_what_a_dead_node_had_is_taken_when_its_lease_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aparte.outbox, "LEASE_SECONDS", 0.6)
+    dead, alive = Post(store), Post(store)
+    await dead.add("one")
+    row = (await store.read(lambda c: outbox.due(c, store.vault, store.now(), 1)))[0]
+    assert await store.write(lambda tx: outbox.hold(tx, row.id, row.next_at, store.now() + 0.6))
+    assert not await store.write(lambda tx: outbox.hold(tx, row.id, row.next_at, store.now() + 0.6))
+    task = asyncio.create_task(alive.worker.run())
+    try:
+        await asyncio.sleep(0.3)
+        assert alive.taken == []
+        await alive.until(("done", 0))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert alive.taken == ["one"]
+
+
+async def test_a_lease_is_kept_while_the_letter_is_under_way(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aparte.outbox, "LEASE_SECONDS", 0.3)
+
+    async def takes_long(_row: Row) -> None:
+        await asyncio.sleep(1.0)
+
+    other = Post(post.store)
+    post.does = takes_long
+    await post.add("one")
+    await asyncio.sleep(0.1)
+    task = asyncio.create_task(other.worker.run())
+    try:
+        await post.until(("done", 0))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert (post.taken, other.taken) == (["one"], [])
+
+
+async def test_what_a_stopped_node_left_is_due_at_once(store: Store) -> None:
+    async def hangs(_row: Row) -> None:
+        await asyncio.sleep(60)
+
+    stopped, alive = Post(store), Post(store)
+    stopped.does = hangs
+    await stopped.add("one")
+    for one, wanted in ((stopped, 1), (alive, 1)):
+        task = asyncio.create_task(one.worker.run())
+        async with asyncio.timeout(5):
+            while len(one.taken) < wanted:  # noqa: ASYNC110 (the handler above)
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert alive.taken == ["one"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ FIRST_RETRY: Final = 1.0  # seconds; doubled each time
 LONGEST_RETRY: Final = 60.0
 AT_ONCE: Final = 8  # rows under way together
 IDLE_SECONDS: Final = 30.0  # a look even if nobody rang
+LEASE_SECONDS: Final = 20.0  # for which a row is taken; renewed while it is under way, over when the process dies
 
 log = structlog.get_logger("aparte.outbox")
 Handler = Callable[[Row], Awaitable[None]]
@@ -43,8 +45,7 @@ class OutboxWorker:
         self._failed = failed
         self._patience = patience
         self._bell = asyncio.Event()
-        self._busy: dict[str, asyncio.Task[None]] = {}
-        self._ended: set[str] = set()  # rows whose task ended since the last look began
+        self._busy: set[asyncio.Task[None]] = set()
 
     def ring(self) -> None:
         """There is something new."""
@@ -62,15 +63,14 @@ class OutboxWorker:
                     async with asyncio.timeout(wait):
                         await self._bell.wait()
         finally:
-            for task in self._busy.values():
+            for task in self._busy:
                 task.cancel()
-            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            await asyncio.gather(*self._busy, return_exceptions=True)
 
     async def _round(self) -> float:
         now = self._store.now()
-        self._ended.clear()
         try:
-            rows = await self._store.read(lambda c: outbox.due(c, self._store.vault, now, AT_ONCE + len(self._busy)))
+            rows = await self._store.read(lambda c: outbox.due(c, self._store.vault, now, AT_ONCE - len(self._busy)))
             following = await self._store.read(outbox.next_due)
         except AparteError as error:
             log.warning("outbox.unreadable", code=error.code)
@@ -79,22 +79,28 @@ class OutboxWorker:
             log.exception("outbox.fault", error=type(error).__name__)
             return FIRST_RETRY
         for row in rows:
-            # What ended while we looked was still waiting when the database was read: not to be done twice.
-            if row.id not in self._busy and row.id not in self._ended and len(self._busy) < AT_ONCE:
-                task = self._busy[row.id] = asyncio.create_task(self._take(row))
-                task.add_done_callback(lambda _task, done=row.id: self._done(done))  # type: ignore[misc]  # a default is bound now
+            task = asyncio.create_task(self._take(row))
+            self._busy.add(task)
+            task.add_done_callback(self._done)
         if following is None:
             return IDLE_SECONDS
         return max(0.05, min(IDLE_SECONDS, following - now)) if following > now else 1.0
 
-    def _done(self, row_id: str) -> None:
-        self._busy.pop(row_id, None)
-        self._ended.add(row_id)
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
         self.ring()
 
     async def _take(self, row: Row) -> None:
         try:
-            await self._try(row)
+            until = self._store.now() + LEASE_SECONDS
+            if not await self._store.write(lambda tx: outbox.hold(tx, row.id, row.next_at, until)):
+                return  # another task or node has it, or has just ended it
+            keeping = asyncio.create_task(self._keep(row, until))
+            try:
+                await self._try(row)
+            finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
         except AparteError as error:
             # The store itself could not be written: the row is still there and due.
             log.warning("outbox.store", code=error.code, row=row.id)
@@ -102,6 +108,22 @@ class OutboxWorker:
         except Exception as error:  # told here, where the row is known; the next look tries again
             log.exception("outbox.fault", kind=row.kind, row=row.id, error=type(error).__name__)
             await asyncio.sleep(FIRST_RETRY)
+
+    async def _keep(self, row: Row, until: float) -> None:
+        """Renews the lease while the row is under way, and lets go of it when it is left undone."""
+        try:
+            while True:
+                await asyncio.sleep(LEASE_SECONDS / 3)
+                later = self._store.now() + LEASE_SECONDS
+                with contextlib.suppress(AparteError):  # a store that is down; the next turn tries again
+                    if not await self._store.write(partial(outbox.hold, outbox_id=row.id, seen=until, until=later)):
+                        return  # it was put off or ended
+                    until = later
+        finally:
+            # Whatever ended or put off the row has changed when it is due, so this finds only what was left.
+            with contextlib.suppress(AparteError):
+                now = self._store.now()
+                await self._store.write(partial(outbox.hold, outbox_id=row.id, seen=until, until=now))
 
     async def _try(self, row: Row) -> None:
         if not row.is_whole:

@@ -27,6 +27,7 @@ class Row:
     body: bytes
     attempts: int
     created_at: float
+    next_at: float
     is_whole: bool = True
 
 
@@ -65,8 +66,17 @@ def _from_row(vault: Vault, one: Any) -> Row:
     try:
         body = vault.unseal(one.key_id, ("outbox", one.id, one.kind, one.conversation_id, "body"), one.sealed)
     except Unreadable:
-        return Row(one.id, one.kind, one.conversation_id, b"", one.attempts, one.created_at, is_whole=False)
-    return Row(one.id, one.kind, one.conversation_id, body, one.attempts, one.created_at)
+        return Row(one.id, one.kind, one.conversation_id, b"", one.attempts, one.created_at, one.next_at, is_whole=False)
+    return Row(one.id, one.kind, one.conversation_id, body, one.attempts, one.created_at, one.next_at)
+
+
+def hold(tx: Tx, outbox_id: str, seen: float, until: float) -> bool:
+    """Puts a waiting row off until then, so that no other task or node takes it; False when one has, or when it ended.
+
+    Args: seen: when it was due as the caller knows it.
+    """
+    held = update(outbox).where(outbox.c.id == outbox_id, outbox.c.state == "waiting", outbox.c.next_at == seen)
+    return tx.connection.execute(held.values(next_at=until)).rowcount == 1
 
 
 def next_due(connection: Connection) -> float | None:
