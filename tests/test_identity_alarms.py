@@ -183,6 +183,43 @@ async def test_not_me_acts_once_and_for_its_own_link_alone(server: Server) -> No
     assert visitor.heard("frozen") == []
 
 
+async def test_not_me_of_an_earlier_letter_ends_the_check_under_way_too(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await asked(server, visitor, thread)
+    first = await link_of(server)
+    check, code = await asked(server, visitor, thread)
+    second = await link_of(server)
+    await server.post("/api/not-me", {"token": first})
+    await claire.event("alarm", code="not_me")
+    odile = await server.agent("odile")
+    await odile.do("unfreeze", conversation=thread)
+    assert await tries(visitor, thread, check, code) == "code_refused"
+    await server.post("/api/not-me", {"token": second})
+    await claire.event("alarm", code="not_me")
+
+
+async def test_not_me_of_a_check_that_cannot_be_read_alarms_once(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await asked(server, visitor, thread)
+    server.change("UPDATE identity_check SET tries = 4")
+    for _ in range(3):
+        assert (await server.post("/api/not-me", {"token": await link_of(server)})).status_code == 204
+    await claire.event("alarm", code="not_me")
+    await claire.settle()
+    assert claire.heard("alarm") == []
+    await visitor.event("frozen")
+
+
+async def test_a_letter_is_never_put_off_until_its_code_is_void(start: Start) -> None:
+    async with start(code_seconds=60, record_sends_per_day=1) as server:
+        for _ in range(6):
+            visitor = await server.visitor()
+            thread = await visitor.open("Hello")
+            await visitor.do("start_check", conversation=thread, reference=BOOKING)
+        delays = server.rows("SELECT next_at - created_at FROM outbox WHERE kind = 'check.letter'")
+        assert max(delays) == (30.0,)
+
+
 # ── how long a proof counts ─────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -23,7 +23,9 @@ from aparte.store.conversations import Conversation, Proof
 SYSTEM: Final = ("system", "")
 DAY: Final = 86_400.0
 LIVE: Final = frozenset({"offered", "started"})
-_SLOWEST: Final = 300.0  # seconds that a letter is put off at most when one record is asked for too often
+# Seconds that a letter is put off at most when one record is asked for too often, and the part of a code's life.
+_SLOWEST: Final = 300.0
+_SLOWEST_PART: Final = 0.5
 
 
 def normal_reference(reference: str) -> str:
@@ -169,7 +171,8 @@ class Life:
         if beyond < 0:
             return 0.0
         tx.audit(SYSTEM, "check.many_sends", row.id, check.id)
-        return min(_SLOWEST, 15.0 * 2.0 ** min(beyond, 8))
+        most = min(_SLOWEST, self.settings.code_seconds * _SLOWEST_PART)  # the code must come before it is void
+        return min(most, 15.0 * 2.0 ** min(beyond, 8))
 
     def locate(self, tx: Tx, row: Conversation, check: Check, located: str, contact: str) -> float:
         """The company has told how it writes the reference, and its masked contact. Returns as `_slowed`, when the
@@ -284,12 +287,15 @@ class Life:
         tx.audit(SYSTEM, "level.down", row.id, why)
 
     def kill(self, tx: Tx, row: Conversation, check_id: str) -> None:
-        """ "This is not me": the check dies, the conversation freezes, the panel is alarmed."""
+        """ "This is not me": the check dies and the one after it, the conversation freezes, the panel is alarmed."""
         check = self._find(tx, row, check_id)
-        if check is not None and check.state == "killed":
+        if check.state == "killed" if check is not None else row.is_frozen:
             return  # pressed again
         if check is not None:
             self.end(tx, row, check, "killed")
+        live = self.live(tx, row)
+        if live is not None:
+            self.end(tx, row, live, "ended")  # its own letter may still say "not me", too
         if row.standing is not None:
             self.lower(tx, row, "not_me")
         if not row.is_frozen:
