@@ -8,7 +8,7 @@ import time
 import pytest
 
 from aparte.actions import expiry
-from checking import asked, company_writes_otherwise, tries, wrong
+from checking import asked, company_is_down, company_writes_otherwise, tries, wrong
 from harness import BOOKING, DUPONT, UNKNOWN_BOOKING, Server, Start
 
 # ── the breaker ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -123,6 +123,27 @@ async def test_letters_for_one_booking_are_counted_together_however_it_is_typed(
         assert 10 < waiting[0][0] <= 300
         await claire.settle()
         assert claire.heard("alarm") == []  # it would tell that the three are one, and exist
+
+
+# ── what cannot be authenticated ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_the_browser_told_is_not_needed_for_a_code(server: Server) -> None:
+    visitor, _, thread = await server.meeting()
+    server.change("UPDATE conversation SET about = zeroblob(120)")
+    check, code = await asked(server, visitor, thread)
+    await visitor.do("code", conversation=thread, check=check, code=code)
+
+
+@pytest.mark.parametrize("touched", ["outbox SET sealed = zeroblob(120)", "identity_check SET tries = 4"])
+async def test_a_code_that_can_never_leave_raises_an_alarm(server: Server, touched: str) -> None:
+    visitor, claire, thread = await server.meeting()
+    await company_is_down(server)
+    await visitor.do("start_check", conversation=thread, reference=BOOKING)
+    await claire.event("alarm", code="records_down")
+    server.change(f"UPDATE {touched}")
+    server.parts.ring()
+    await claire.event("alarm", code="unreadable")
 
 
 # ── "this is not me" ────────────────────────────────────────────────────────────────────────────────────────────

@@ -206,6 +206,8 @@ async def given_up(parts: Parts, row: Row) -> None:
             code = NOT_KNOWN if row.is_whole or row.attempts else "unreadable"
             tell_failed(tx, tx.conversation(row.conversation_id), label, code)
         else:
+            if not row.is_whole:  # so it is for a record that does not exist
+                alarm(tx, row.conversation_id, "unreadable")
             # In the audit log alone: an alarm in the thread would tell the agent that the record exists.
             tx.audit(SYSTEM, "check.mail_refused", row.conversation_id, row.id)
 

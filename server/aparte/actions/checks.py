@@ -13,6 +13,7 @@ import msgspec
 
 from aparte import guard
 from aparte.actions import door, tokens
+from aparte.actions.inbox import about_of
 from aparte.actions.messages import Written, kept, refuse_closed, release_held
 from aparte.actions.parts import SYSTEM, Parts
 from aparte.address import mask
@@ -26,6 +27,7 @@ from aparte.errors import (
     NotFound,
     RecordsDown,
     TooMany,
+    Unreadable,
 )
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
@@ -212,7 +214,11 @@ async def look_up(parts: Parts, row: Row) -> None:
         check = checks.find(connection, vault, thread, row.body.decode()) if thread else None
         return (thread, check) if thread and check else None
 
-    found = await parts.store.read(query)
+    try:
+        found = await parts.store.read(query)
+    except Unreadable:
+        await parts.store.write(lambda tx: alarm(tx, row.conversation_id, "unreadable"))
+        raise
     if found is None or found[1].state != "started":
         return
     thread, check = found
@@ -237,12 +243,11 @@ def _issue(parts: Parts, tx: Tx, asked: Row, check_id: str, located: Located | N
     site = parts.store.directory.sites[row.site_id]
     code, code_mac = METHODS["email_code"].issue(tx.vault, check)
     language = letter_language((contact.language if contact else "") or row.lang)
-    about = conversations.about(tx.vault, row)
     subject, text = code_letter(
         language,
         code=code,
         site_name=site.name,
-        browser=about.browser,
+        browser=about_of(tx.vault, row).browser,
         at=datetime.fromtimestamp(tx.now, UTC),
         minutes=parts.settings.code_seconds // 60,
         not_me_url=f"{parts.settings.addressed()[0]}/not-me#{not_me_link(tx.vault, check.id)}",
