@@ -220,6 +220,16 @@ async def test_a_refused_request_for_a_letter_is_recorded(server: Server) -> Non
     _, claire, thread = await server.meeting()
     for _ in range(3):
         await claire.do("ask_check", conversation=thread, reference=BOOKING)
-    assert await claire.refused("ask_check", conversation=thread, reference=BOOKING) == "too_many"
-    assert server.audited(thread).count("check.request") == 4
+    for _ in range(4):
+        assert await claire.refused("ask_check", conversation=thread, reference=BOOKING) == "too_many"
+    assert server.audited(thread).count("check.request") == 3
     assert server.audited(thread).count("check.refused") == 1
+
+
+async def test_a_flood_of_refused_codes_is_recorded_once_a_minute(server: Server) -> None:
+    visitor, _, thread = await server.meeting()
+    for turn in (1, 2):
+        for said in ("A" * 22, "B" * 22) * 5:
+            assert await tries(visitor, thread, said, "12345678") == "code_refused"
+        assert server.audited(thread).count("check.refused") == turn
+        server.skip(61)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -31,7 +32,7 @@ from aparte.errors import (
 )
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
-from aparte.identity.life import Asked, normal_reference
+from aparte.identity.life import Asked, audit_once, normal_reference
 from aparte.model import AgentCaller, Caller, VisitorCaller
 from aparte.records import Contact, Located, connector_of
 from aparte.store import Connection, Tx, checks, cid_key, conversations, outbox, people
@@ -82,13 +83,14 @@ async def ask(parts: Parts, caller: AgentCaller, cid: str, conversation: str, re
         if before is not None:
             return before
         door.enter_open(tx, caller, conversation)
-        tx.audit(door.actor(caller), "check.request", row.id)
         if not reference.strip():
+            tx.audit(door.actor(caller), "check.request", row.id)
             parts.life.offer(tx, row, "", asked)
             return Written(row.id, row.staff_seq, tx.now)
         session = people.session_of_visitor(tx.connection, row.visitor_id)
         named = _reference(parts, row, reference, "")
-        refused = _refused(tx, row, caller, lambda: parts.life.start(tx, row, session, named, asked))
+        begin = partial(parts.life.start, tx, row, session, named, asked)
+        refused = _begun(tx, row, caller, "check.request", begin)
         return refused or Written(row.id, row.staff_seq, tx.now)
 
     return await _written(parts, apply)
@@ -105,9 +107,9 @@ async def start(parts: Parts, caller: VisitorCaller, cid: str, conversation: str
         _refuse_ended(tx, caller, row)
         live = parts.life.live(tx, row)
         known = live.secret.reference if live else ""
-        tx.audit(door.actor(caller), "check.start", row.id)
         named = _reference(parts, row, reference, known)
-        refused = _refused(tx, row, caller, lambda: parts.life.start(tx, row, caller.session, named, asked))
+        begin = partial(parts.life.start, tx, row, caller.session, named, asked)
+        refused = _begun(tx, row, caller, "check.start", begin)
         return refused or Written(row.id, row.visitor_seq, tx.now)
 
     return await _written(parts, apply)
@@ -125,8 +127,7 @@ async def resend(parts: Parts, caller: VisitorCaller, cid: str, conversation: st
         live = parts.life.live(tx, row)
         if live is None or live.id != check_id or live.session != caller.session:
             raise BadState("This check has ended. Ask for a new one.")
-        tx.audit(door.actor(caller), "check.resend", row.id, check_id)
-        refused = _refused(tx, row, caller, lambda: parts.life.resend(tx, row, live, asked))
+        refused = _begun(tx, row, caller, "check.resend", partial(parts.life.resend, tx, row, live, asked))
         return refused or Written(row.id, row.visitor_seq, tx.now)
 
     return await _written(parts, apply)
@@ -137,13 +138,14 @@ def _refuse_ended(tx: Tx, caller: VisitorCaller, row: Conversation) -> None:
     refuse_closed(door.enter_open(tx, caller, row.id))
 
 
-def _refused(tx: Tx, row: Conversation, caller: Caller, begin: Callable[[], object]) -> TooMany | None:
-    """Begins; a limit's refusal is returned with its audit line, so that the line is kept."""
+def _begun(tx: Tx, row: Conversation, caller: Caller, action: str, begin: Callable[[], object]) -> TooMany | None:
+    """Begins, and notes in the audit log that it did; a limit's refusal is returned, so that its line is kept."""
     try:
         begin()
     except TooMany as refused:
-        tx.audit(door.actor(caller), "check.refused", row.id, refused.code)
+        audit_once(tx, door.actor(caller), "check.refused", row.id, refused.code)
         return refused
+    tx.audit(door.actor(caller), action, row.id)
     return None
 
 

@@ -26,6 +26,7 @@ LIVE: Final = frozenset({"offered", "started"})
 # Seconds that a letter is put off at most when one record is asked for too often, and the part of a code's life.
 _SLOWEST: Final = 300.0
 _SLOWEST_PART: Final = 0.5
+_AUDIT_SECONDS: Final = 60.0
 
 
 def normal_reference(reference: str) -> str:
@@ -36,6 +37,14 @@ def normal_reference(reference: str) -> str:
 def record_index(tx: Tx, site: str, reference: str) -> bytes:
     """The keyed index of a record: equal for equal references of one site, and tells nothing else."""
     return tx.vault.mac("index", "record", site, normal_reference(reference))
+
+
+def audit_once(tx: Tx, actor: tuple[str, str], action: str, conversation: str, detail: str = "") -> None:
+    """A line of the audit log for what was refused, once a minute: who repeats it shall not fill the disk."""
+    key = "|".join((*actor, action, conversation, detail)).encode()
+    if not checks.count(tx.connection, "audit", key, tx.now - _AUDIT_SECONDS):
+        checks.note(tx, "audit", key)
+        tx.audit(actor, action, conversation, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +214,7 @@ class Life:
         try:
             self.refuse_while_paused(tx)
         except ChecksPaused as paused:
-            tx.audit(SYSTEM, "check.paused", row.id)
+            audit_once(tx, SYSTEM, "check.paused", row.id)
             return paused
         check = self._find(tx, row, check_id)
         if (
@@ -216,7 +225,7 @@ class Life:
             or check.expires_at <= tx.now
         ):
             # The id is the sender's own word unless it names a check of this conversation.
-            tx.audit(SYSTEM, "check.refused", row.id, check.id if check is not None else "")
+            audit_once(tx, SYSTEM, "check.refused", row.id, check.id if check is not None else "")
             return CodeRefused()
         check.tries += 1  # before comparing, in the same transaction
         tx.audit(SYSTEM, "check.try", row.id, check.id)
