@@ -132,7 +132,15 @@ def test_it_finds_a_database_of_another_version(tmp_path: Path) -> None:
     found = doctor()
     assert found["migrations"][1].startswith("at 0000, and this version needs ")
     assert not found["migrations"][0]
+    assert found["migrations"][1].endswith("start aparte serve once")
     assert not found["sites"][0]
+
+
+def test_it_finds_a_newer_versions_database() -> None:
+    with contextlib.closing(sqlite3.connect("aparte-data/aparte.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '0999'")
+    assert doctor()["migrations"][1].endswith("install the newer version that made it")
+    assert "newer version" in aparte("serve").stderr
 
 
 def test_it_finds_a_clock_behind_the_data() -> None:

@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
+from aparte.errors import BadSetting
 from aparte.store import migrate
 from aparte.store.engine import writing_engine
 from aparte.store.schema import metadata
@@ -49,6 +50,16 @@ def test_it_does_nothing_twice(engine: Engine, tmp_path: Path) -> None:
     before = (tmp_path / "aparte.db").read_bytes()
     migrate.to_head(engine, tmp_path)
     assert (tmp_path / "aparte.db").read_bytes() == before
+    engine.dispose()
+
+
+def test_it_leaves_a_newer_versions_database_alone(engine: Engine, tmp_path: Path) -> None:
+    migrate.to_head(engine, tmp_path)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+    with pytest.raises(BadSetting, match="newer version"):
+        migrate.to_head(engine, tmp_path)
+    assert migrate.current(engine) == "0999"
     engine.dispose()
 
 

@@ -127,7 +127,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
         revision == migrate.HEAD,
         f"at {revision}"
         if revision == migrate.HEAD
-        else f"at {revision}, and this version needs {migrate.HEAD}: start aparte serve once, or install the version that fits",
+        else f"at {revision}, and this version needs {migrate.HEAD}: "
+        + ("install the newer version that made it" if migrate.is_newer(revision) else "start aparte serve once"),
     )
 
 

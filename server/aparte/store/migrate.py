@@ -11,6 +11,8 @@ from typing import Final
 
 from sqlalchemy import Engine, inspect, text
 
+from aparte.errors import BadSetting
+
 HEAD: Final = "0001"  # a test holds this against the newest file in migrations/versions
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 
@@ -24,12 +26,27 @@ def current(engine: Engine) -> str | None:
         return None if found is None else str(found)
 
 
+def is_newer(revision: str | None) -> bool:
+    """Whether a newer version of this program made the database."""
+    return revision is not None and revision > HEAD
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if is_newer(revision):
+        raise BadSetting(
+            f"A newer version of Aparté made this database (it is at {revision}). Install that version, or put back a "
+            "copy from before."
+        )
+
+
 def to_head(engine: Engine, folder: Path) -> None:
     """Migrates if need be. The lock file in `folder` keeps a second process from looking before the first is done:
     making a database, and switching it to its log, are the two things that SQLite does not let another wait for."""
     with (folder / "migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if current(engine) != HEAD:
+        revision = current(engine)
+        _refuse_newer(revision)
+        if revision != HEAD:
             _upgrade(engine)
 
 
