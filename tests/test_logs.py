@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +164,22 @@ def test_it_does_not_load_what_the_log_has_no_use_for() -> None:
     program = "import sys; from aparte import logs; print('rich' in sys.modules); import rich"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "False\n"
+
+
+def said(tree: ast.AST) -> Iterator[str]:
+    """The fields of each call such as `log.warning("…", code=…)`."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+        ) and node.func.value.id in ("log", "_log"):
+            yield from (word.arg for word in node.keywords if word.arg)
+
+
+def test_every_field_that_is_logged_passes() -> None:
+    """One that is not named is left out without a word, and is missed on the day when it is needed."""
+    files = list(Path(logs.__file__).parent.rglob("*.py"))
+    found = {word for path in files for word in said(ast.parse(path.read_text("utf-8")))}
+    assert {"error", "row", "seconds"} <= found
+    assert found <= logs.FIELDS | {"exc_info"}

@@ -36,8 +36,8 @@ finally:
 # What a line may say beside its sentence. A value that is not a number must look like an id.
 FIELDS: Final = frozenset(
     {
-        "agent", "bytes", "check", "code", "conversation", "count", "error", "host", "kind", "method", "migration",
-        "node", "pid", "port", "queue", "role", "route", "rows", "seconds", "seq", "session", "setting", "signal",
+        "agent", "attempts", "bytes", "check", "code", "conversation", "count", "error", "host", "kind", "method", "migration",
+        "node", "pid", "port", "queue", "role", "route", "row", "rows", "seconds", "seq", "session", "setting", "signal",
         "site", "sockets", "state", "status", "step", "topic", "version", "visitor", "waiting",
     }
 )  # fmt: skip
