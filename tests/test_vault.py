@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from aparte import errors
 from aparte.vault import PURPOSES, STEP, Vault, rootkey
-from aparte.vault.ring import Ring
+from aparte.vault.ring import FileRing
 
 LINE = ("message", "airline", "c_dupont", "m_1", 1, 0, "visitor", "text")
 TEXT = "Peut-on déplacer mon vol pour Toronto ?".encode()
@@ -235,7 +235,7 @@ def test_it_works_beyond_its_cache(vault: Vault, tmp_path: Path) -> None:
     small.close()
 
 
-class CountingRing(Ring):
+class CountingRing(FileRing):
     """A ring that counts its reads, and can stop after one until it is told to go on."""
 
     reads = 0

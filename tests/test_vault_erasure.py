@@ -15,7 +15,7 @@ import pytest
 
 from aparte import errors
 from aparte.vault import Vault, rootkey
-from aparte.vault.ring import Ring, find
+from aparte.vault.ring import FileRing, find
 from keyrings import change, core, on_disk, select, wrapped
 
 LINE = ("message", "airline", "c_dupont", "m_1", 1, 0, "visitor", "text")
@@ -130,7 +130,7 @@ def test_it_says_when_another_reader_keeps_the_log(vault: Vault, keyring: Path, 
     _, key = vault.new_pair("v_dupont", "c_dupont")
     needle = wrapped(keyring, key)
     vault.close()
-    hurried = Vault(Ring(keyring, busy_seconds=0.1), rootkey.read(root_key))
+    hurried = Vault(FileRing(keyring, busy_seconds=0.1), rootkey.read(root_key))
     with closing(sqlite3.connect(keyring, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM key").fetchone()

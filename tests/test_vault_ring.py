@@ -17,13 +17,13 @@ from sqlalchemy.engine import Connection
 
 from aparte import errors
 from aparte.vault import PURPOSES, Vault, blob, chain, keys, ring, rootkey
-from aparte.vault.ring import Ring
+from aparte.vault.ring import FileRing
 from keyrings import change, on_disk, select, wrapped
 
 LINE = ("message", "airline", "c_dupont", "m_1", 1, 0, "visitor", "text")
 
 
-class PausingRing(Ring):
+class PausingRing(FileRing):
     """A ring that stops after its first read until it is told to go on."""
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +72,7 @@ def test_it_makes_both_files_for_their_owner_alone(vault: Vault, keyring: Path, 
 
 
 def test_it_keeps_the_database_durable_and_overwriting(vault: Vault, keyring: Path) -> None:
-    made = Ring(keyring)
+    made = FileRing(keyring)
     with made.reading() as tx:
         modes = [
             tx.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "secure_delete")
@@ -257,7 +257,7 @@ def test_it_adds_them_once_when_two_processes_open_it(
 
 
 def test_it_gives_rising_ids_however_fast_they_are_asked_for(vault: Vault, keyring: Path) -> None:
-    other = Ring(keyring)
+    other = FileRing(keyring)
     ids = [key for _ in range(300) for key in other.new_ids(500)]
     other.close()
     assert ids == sorted(set(ids))
@@ -370,7 +370,7 @@ def test_it_never_reuses_an_id(vault: Vault, keyring: Path, root_key: Path) -> N
 def test_it_says_when_the_ring_is_locked(vault: Vault, keyring: Path, root_key: Path) -> None:
     person = vault.new_person("v_dupont")
     vault.close()
-    hurried = Vault(Ring(keyring, busy_seconds=0.1), rootkey.read(root_key))
+    hurried = Vault(FileRing(keyring, busy_seconds=0.1), rootkey.read(root_key))
     with closing(sqlite3.connect(keyring, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(errors.StoreDown):

@@ -159,7 +159,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
     """Opens vault and store, starts the background work, ends it all in the opposite order. Gives the work's tasks
     too: none of them ends by itself."""
     async with contextlib.AsyncExitStack() as stack:
-        vault = Vault.open(keyring=settings.keyring, root_key=settings.root_key)
+        vault = Vault.open(keyring=settings.ring(), root_key=settings.root_key)
         stack.callback(vault.close)
         store = await Store.open(settings, vault)
         stack.push_async_callback(store.close)

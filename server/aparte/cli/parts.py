@@ -101,7 +101,7 @@ def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
     from aparte.vault import Vault
 
     async def run() -> T:
-        vault = Vault.open(keyring=chosen.keyring, root_key=chosen.root_key)
+        vault = Vault.open(keyring=chosen.ring(), root_key=chosen.root_key)
         try:
             store = await Store.open(chosen, vault)
             try:

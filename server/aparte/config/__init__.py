@@ -5,6 +5,7 @@ Knows every setting, its default and what makes it wrong. Must not open the stor
 
 from __future__ import annotations
 
+from aparte.config.database import Database
 from aparte.config.reading import CONFIG_VARIABLE, DEFAULT_FILE, PREFIX, load
 from aparte.config.rules import check_places, is_host, is_loopback, read_secret, wrong_origin, wrong_secret
 from aparte.config.settings import CHOICES, Settings, ranges
@@ -14,6 +15,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_FILE",
     "PREFIX",
+    "Database",
     "Settings",
     "check_places",
     "is_host",

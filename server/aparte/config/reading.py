@@ -17,6 +17,7 @@ import msgspec
 
 from aparte import errors
 from aparte.config import rules
+from aparte.config.database import has_secret
 from aparte.config.settings import CHOICES, Settings, ranges
 
 PREFIX: Final = "APARTE_"
@@ -53,7 +54,9 @@ def load(config_file: Path | None, environ: Mapping[str, str]) -> Settings:
     for field in fields(Settings):
         name = field.name
         if name not in given:
-            if field.default is MISSING:
+            if name == "keyring" and "keyring_url" in given:
+                values[name] = Path()  # there is no such file then, and nobody asks for it
+            elif field.default is MISSING:
                 bad.add(name)
                 wrong.append(
                     f"{name}: not set: give a path, in the file or as {PREFIX}{name.upper()}; see `aparte init`"
@@ -185,7 +188,9 @@ def _path(value: str, kind: Any, base: Path) -> Path | None:
 
 
 def _shown(name: str, value: object) -> str:
-    if isinstance(value, str) and name in ("root_key", "smtp_password_file") and _KEY_LIKE.match(value):
+    if isinstance(value, str) and (name == "root_key" or name.endswith("_file")) and _KEY_LIKE.match(value):
+        return "(not shown)"
+    if isinstance(value, str) and name in ("database_url", "keyring_url") and has_secret(value):
         return "(not shown)"
     if isinstance(value, int) and value.bit_length() > 64:
         return "(a huge number)"  # Python refuses to print some of them

@@ -1,4 +1,4 @@
-"""What makes settings wrong: one by one for hosts, addresses, places and secret files, and against each other.
+"""What makes settings wrong: one by one for hosts, addresses, databases, places and secret files, and against each other.
 
 Knows `Settings` and the modes of the files that it names. Must not know where a value was written, nor open the store,
 the key ring or a socket.
@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aparte import errors
+from aparte.config.database import database_from, has_secret, wrong_database
 from aparte.config.settings import Settings
 
 _SECRET_BYTES: Final = 4096
@@ -120,12 +121,12 @@ def clean(text: str) -> str:
     return kept if len(kept) <= _SHOWN else kept[:_SHOWN] + "…"
 
 
-def _wrong_places(data: Path, keyring: Path, root_key: Path) -> Iterator[str]:
-    if _lies_in(keyring, data):
+def _wrong_places(data: Path, keyring: Path | None, root_key: Path) -> Iterator[str]:
+    if keyring and _lies_in(keyring, data):
         yield f"keyring = {keyring}: lies in the data folder, so a copy of the data would carry its keys: put it elsewhere"
     if _lies_in(root_key, data):
         yield f"root_key = {root_key}: lies in the data folder, so a copy of the data would carry its key: put it elsewhere"
-    if _lies_in(root_key, keyring.parent) or _lies_in(root_key, keyring.resolve().parent):
+    if keyring and (_lies_in(root_key, keyring.parent) or _lies_in(root_key, keyring.resolve().parent)):
         yield f"root_key = {root_key}: lies in the key ring's folder: put it in a folder of its own"
 
 
@@ -141,7 +142,33 @@ def _spellings(path: Path) -> tuple[Path, Path]:
 
 
 def _rule_places(s: Settings) -> Iterator[str]:
-    yield from _wrong_places(s.data, s.keyring, s.root_key)
+    # A ring in a database of a server lies in no folder of ours.
+    yield from _wrong_places(s.data, None if s.keyring_url else s.keyring, s.root_key)
+
+
+def _rule_databases(s: Settings) -> Iterator[str]:
+    urls = {"database_url": s.database_url, "keyring_url": s.keyring_url}
+    wrong = False
+    for name, url in urls.items():
+        if url and (fix := wrong_database(url, name)):
+            wrong = True
+            yield f"{name} = {'(not shown)' if has_secret(url) else clean(url)}: {fix}"
+    for name, file in (
+        ("database_password_file", s.database_password_file),
+        ("keyring_password_file", s.keyring_password_file),
+    ):
+        url = name.replace("password_file", "url")
+        if file and not urls[url]:
+            yield f"{url}: not set, but {name} is: give both or neither"
+        elif file and (fix := wrong_secret(file)):
+            yield f"{name} = {file}: {fix}"
+    if bool(s.database_url) != bool(s.keyring_url):
+        missing, present = ("database_url", "keyring_url")[:: 1 if s.keyring_url else -1]
+        yield f"{missing}: not set, but {present} is: give both, each a database of its own, or neither for SQLite"
+    elif (
+        s.database_url and not wrong and database_from(s.database_url, None).is_same(database_from(s.keyring_url, None))
+    ):
+        yield "keyring_url: names the database of database_url, so a copy of the data would carry its keys: give another"
 
 
 def _rule_host(s: Settings) -> Iterator[str]:
@@ -216,7 +243,8 @@ def _rule_ordered(s: Settings, small: str, large: str) -> Iterator[str]:
 
 # Which settings a rule is about, and the rule.
 RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], ...]] = (
-    (("data", "keyring", "root_key"), _rule_places),
+    (("data", "keyring", "keyring_url", "root_key"), _rule_places),
+    (("database_url", "database_password_file", "keyring_url", "keyring_password_file"), _rule_databases),
     (("host", "public_url", "trusted_proxies"), _rule_host),
     (("host", "public_url", "panel_url", "trusted_proxies"), _rule_urls),
     (("trusted_proxies",), _rule_proxies),

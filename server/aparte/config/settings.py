@@ -12,6 +12,8 @@ from typing import Annotated, Final, get_type_hints
 
 from msgspec import Meta
 
+from aparte.config.database import Database, database_from
+
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "smtp_security": ("starttls", "tls", "none"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -29,8 +31,14 @@ class Settings:
 
     # Where things are kept: three separate places.
     data: Path
-    keyring: Path  # the key-ring database file, outside `data`
+    keyring: Path  # the key-ring database file, outside `data`; of no meaning where keyring_url is given
     root_key: Path  # the root key file, 32 bytes, mode 0400, outside `data` and beside no database
+
+    # PostgreSQL instead of SQLite: both addresses or neither, without passwords.
+    database_url: str = ""  # empty: a file in `data`
+    database_password_file: Path | None = None
+    keyring_url: str = ""  # a database of its own
+    keyring_password_file: Path | None = None
 
     # Where we listen and what we are called.
     host: str = "127.0.0.1"
@@ -94,6 +102,18 @@ class Settings:
     # Keeping and logging.
     retention_days: Annotated[int, Meta(ge=1, le=3_650)] = 180
     log_level: str = "info"
+
+    def database(self) -> Path | Database:
+        """Where the data are: a file, or a database of a server."""
+        if self.database_url:
+            return database_from(self.database_url, self.database_password_file)
+        return self.data / "aparte.db"
+
+    def ring(self) -> Path | Database:
+        """Where the key ring is."""
+        if self.keyring_url:
+            return database_from(self.keyring_url, self.keyring_password_file)
+        return self.keyring
 
     def addressed(self) -> tuple[str, str]:
         """The origins of the chat host and of the panel, without a trailing slash."""

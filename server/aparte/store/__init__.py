@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import BigInteger, Connection, Float, String, case, cast, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
-from aparte.config import Settings
+from aparte import postgres
+from aparte.config import Database, Settings
 from aparte.errors import BadSetting, StoreDown
 from aparte.model import Agent, Site
-from aparte.store import migrate, people, sites
+from aparte.store import failures, migrate, people, sites
 from aparte.store.engine import reading_engine, writing_engine
 from aparte.store.events import Stored
 from aparte.store.schema import store_info
@@ -47,7 +48,7 @@ class Directory:
 
 
 def database_of(settings: Settings) -> Path:
-    """The data database's file."""
+    """The data database's file, on SQLite."""
     return settings.data / "aparte.db"
 
 
@@ -62,8 +63,9 @@ class Store:
         self._last, self._ticked = 0.0, time.monotonic()
         self._clock = threading.Lock()
         self._claim: IO[str] | None = None
+        self._claimed: postgres.Held | None = None
         self._listener: Callable[[list[Stored]], None] = _nobody
-        database = database_of(settings)
+        self.place = database = settings.database()
         self._writing = writing_engine(database)
         self._reading = reading_engine(database, READERS)
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
@@ -82,9 +84,14 @@ class Store:
         store = cls(settings, vault)
         try:
             await asyncio.to_thread(store._prepare)
-        except (DatabaseError, OSError) as error:
+        except (DBAPIError, OSError) as error:
             store._dispose()
-            raise StoreDown(f"The database in {settings.data} cannot be opened: {error.__class__.__name__}.") from error
+            why = (
+                postgres.why_not(store.place, error)
+                if isinstance(store.place, Database)
+                else f"The database in {settings.data} cannot be opened: {error.__class__.__name__}."
+            )
+            raise StoreDown(why) from error
         store._writer.start()
         await store.refresh()
         return store
@@ -93,6 +100,7 @@ class Store:
         self._settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         migrate.to_head(self._writing, self._settings.data)
         with self._writing.begin() as connection:
+            postgres.alone(connection, "store_info")  # two nodes may begin at once
             found = {row.name: row.value for row in connection.execute(select(store_info))}
             if "epoch" not in found:
                 found = {"epoch": new_id(), "clock": "0", "directory": "0"}
@@ -110,6 +118,10 @@ class Store:
             raise BadSetting(
                 f"Another aparte serve uses {self._settings.data}. Stop it, or set another data."
             ) from error
+        if isinstance(self.place, Database):
+            self._claimed = postgres.hold(self.place, "serve")
+            if self._claimed is None:
+                raise BadSetting(f"Another aparte serve uses {self.place}. Stop it, or set another database_url.")
 
     async def close(self) -> None:
         """Commits what is waiting, then closes."""
@@ -118,6 +130,8 @@ class Store:
 
     def _dispose(self) -> None:
         self._readers.shutdown(wait=True)
+        if self._claimed is not None:
+            self._claimed.release()
         self._reading.dispose()
         self._writing.dispose()
         if self._claim is not None:
@@ -154,10 +168,13 @@ class Store:
         return time.time()
 
     async def keep_time(self) -> None:
-        """Remembers the time, so that a clock set back cannot bring an expired thing to life."""
+        """Remembers the time, so that a clock set back cannot bring an expired thing to life. A node whose clock is
+        behind writes what another remembered."""
 
         def apply(tx: Tx) -> None:
-            tx.connection.execute(update(store_info).where(store_info.c.name == "clock").values(value=repr(tx.now)))
+            kept = store_info.c.value
+            latest = case((cast(kept, Float) < tx.now, repr(tx.now)), else_=kept)
+            tx.connection.execute(update(store_info).where(store_info.c.name == "clock").values(value=latest))
 
         await self.write(apply)
 
@@ -170,9 +187,17 @@ class Store:
             with self._reading.connect() as connection:
                 return query(connection)
 
+        def twice() -> T:
+            try:
+                return run()
+            except DBAPIError as error:
+                if not failures.is_lost(error):
+                    raise
+            return run()  # the server was away, and may be back: on a new connection
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
-        except DatabaseError as error:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, twice)
+        except DBAPIError as error:
             raise StoreDown(retry_after=1.0) from error
 
     async def write(self, apply: Callable[[Tx], T], *, conversation: str | None = None, key: bytes | None = None) -> T:
@@ -220,9 +245,9 @@ def kept_time(connection: Connection) -> float:
 
 def directory_changed(tx: Tx) -> None:
     """To be called by whatever changes a site or an agent."""
-    name = store_info.c.name == "directory"
-    version = int(tx.connection.execute(select(store_info.c.value).where(name)).scalar_one())
-    tx.connection.execute(update(store_info).where(name).values(value=str(version + 1)))
+    # One statement, so that no other's change between a look and a step can be lost.
+    version = cast(cast(store_info.c.value, BigInteger) + 1, String)
+    tx.connection.execute(update(store_info).where(store_info.c.name == "directory").values(value=version))
 
 
 def _nobody(_events: list[Stored]) -> None:

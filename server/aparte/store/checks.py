@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from aparte import postgres
 from aparte.store.conversations import Conversation
 from aparte.store.direct import Direct
 from aparte.store.schema import held, identity_check, tally
@@ -158,7 +159,10 @@ def set_held(tx: Tx, held_id: str, state: str) -> None:
 
 
 def count(connection: Connection, scope: str, key: bytes, since: float) -> int:
-    """How many deeds of this kind since then."""
+    """How many deeds of this kind since then. In the writer nobody else counts these until the transaction ends, so
+    that what follows from the number holds."""
+    if not connection.get_execution_options().get("is_reading", False):
+        postgres.alone(connection, "tally", scope, key)
     query = select(func.count()).where(tally.c.scope == scope, tally.c.key == key, tally.c.at > since)
     return int(connection.execute(query).scalar_one())
 

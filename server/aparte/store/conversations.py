@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.sql import Select
 
+from aparte import postgres
 from aparte.store.direct import Among, Direct
 from aparte.store.schema import conversation as table
 from aparte.vault import Vault
@@ -87,7 +88,9 @@ _COUNTS: Final = (
     "updated_at",
     "active_at",
 )
-_BY_ID = Among(lambda ids: select(table).where(table.c.id.in_(ids)).with_for_update())
+_BY_ID = Among(lambda ids: select(table).where(table.c.id.in_(ids)))
+# In one order everywhere, so that two nodes never wait for each other.
+_LOCKED = Among(lambda ids: select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
 
 
 def _saving(names: Sequence[str]) -> tuple[Direct, Callable[[Conversation], tuple[Any, ...]]]:
@@ -112,11 +115,18 @@ def from_row(row: Sequence[Any]) -> Conversation:
 
 
 def load(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
-    """The conversations of these ids that exist; locked for the transaction where the dialect locks rows."""
+    """The conversations of these ids that exist."""
+    wanted = list(ids)
+    return {row[0]: from_row(row) for row in _BY_ID.rows(connection, wanted)} if wanted else {}
+
+
+def lock(connection: Connection, ids: Iterable[str]) -> dict[str, Conversation]:
+    """As `load`, for the writer: nobody else changes them until the transaction ends. On SQLite nobody can."""
     wanted = list(ids)
     if not wanted:
         return {}
-    return {row[0]: from_row(row) for row in _BY_ID.rows(connection, wanted)}
+    by_id = _LOCKED if postgres.is_postgres(connection) else _BY_ID
+    return {row[0]: from_row(row) for row in by_id.rows(connection, wanted)}
 
 
 def find(connection: Connection, conversation: str) -> Conversation | None:

@@ -2,7 +2,7 @@
 
 The toolkit's own way builds statement, dictionary, context and result anew each time: a third of the writer's time.
 Knows statements and drivers. Must not know what a column means: only values that the driver takes and gives as they
-are (text, numbers, bytes, nothing; a truth value comes back as a number) may pass here.
+are (text, numbers, bytes, nothing; from SQLite a truth value comes back as a number) may pass here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,19 @@ def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
         with contextlib.closing(connection.connection.cursor()) as cursor:
             yield cursor
     except driver.Error as error:
-        raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
+        is_gone = connection.dialect.is_disconnect(error, connection.connection.driver_connection, None)
+        if is_gone:
+            connection.invalidate(error)
+            connection.engine.dispose()  # what else it holds was made before the server went away
+        raise DBAPIError.instance(
+            sql,
+            None,
+            error,
+            driver.Error,
+            hide_parameters=True,
+            connection_invalidated=is_gone,
+            dialect=connection.dialect,
+        ) from error
 
 
 class Among:

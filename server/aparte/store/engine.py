@@ -1,6 +1,6 @@
 """Connections to the data database, with the settings that the promises rest on.
 
-Knows SQLite's pragmas and how its transactions begin; PostgreSQL will be a second branch here. Must not know tables.
+Knows SQLite's pragmas and how its transactions begin; what PostgreSQL needs is in `postgres`. Must not know tables.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any, Final
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
+
+from aparte import postgres
+from aparte.config import Database
 
 BUSY_MILLISECONDS: Final = 2_000  # how long a writer waits for a lock before the person is told
 CACHE_KIB: Final = 16_384
@@ -33,12 +36,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
     run("PRAGMA foreign_keys=ON")
 
 
-def writing_engine(database: Path) -> Engine:
-    """One connection that commits durably: WAL, synchronous=FULL, BEGIN IMMEDIATE.
+def writing_engine(database: Path | Database) -> Engine:
+    """One connection that commits durably: WAL, synchronous=FULL, BEGIN IMMEDIATE; on PostgreSQL synchronous_commit.
 
-    It commits nothing to a file that was moved, removed or replaced meanwhile: SQLite would go on writing to it, and
+    On SQLite it commits nothing to a file that was moved, removed or replaced meanwhile: SQLite would go on writing to it, and
     what was acknowledged would be gone with the process. The commit raises OperationalError until it is put back.
     """
+    if isinstance(database, Database):
+        return postgres.engine(database, size=1)
     engine = _engine(database, begin="BEGIN IMMEDIATE", size=1)
     opened: list[tuple[int, int]] = []
 
@@ -63,8 +68,10 @@ def _place(database: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def reading_engine(database: Path, size: int) -> Engine:
-    """`size` connections for readers beside the writer."""
+def reading_engine(database: Path | Database, size: int) -> Engine:
+    """`size` connections for readers beside the writer; each transaction sees one state of the database."""
+    if isinstance(database, Database):
+        return postgres.engine(database, size=size, is_reading=True)
     return _engine(database, begin="BEGIN", size=size)
 
 

@@ -22,15 +22,20 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+# Compared byte by byte, as SQLite does: ids have no language, and an index must not change its order with the
+# operating system's idea of one.
+Text = String().with_variant(String(collation="C"), "postgresql")
+Counter = BigInteger().with_variant(Integer(), "sqlite")  # SQLite gives numbers by itself to this type alone
+
 # Facts about the store itself: epoch, min_version, the clock's high-water mark, the version of sites and agents.
 store_info = Table(
-    "store_info", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False)
+    "store_info", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
 )
 
 site = Table(
     "site",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("id", Text, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     Column("last_number", BigInteger, nullable=False),
 )
@@ -38,11 +43,11 @@ site = Table(
 agent = Table(
     "agent",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("id", Text, primary_key=True),
     Column("email_index", LargeBinary, nullable=False, unique=True),
-    Column("role", String, nullable=False),
+    Column("role", Text, nullable=False),
     Column("is_disabled", Boolean, nullable=False),
-    Column("password_hash", String, nullable=False),
+    Column("password_hash", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", Float, nullable=False),
 )
@@ -51,7 +56,7 @@ agent_session = Table(
     "agent_session",
     metadata,
     Column("token_hash", LargeBinary, primary_key=True),
-    Column("agent_id", String, nullable=False, index=True),
+    Column("agent_id", Text, nullable=False, index=True),
     Column("created_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
@@ -60,8 +65,8 @@ agent_session = Table(
 visitor = Table(
     "visitor",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("site_id", String, nullable=False),
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
     Column("key_id", BigInteger, nullable=False),
     Column("created_at", Float, nullable=False),
 )
@@ -69,9 +74,9 @@ visitor = Table(
 visitor_session = Table(
     "visitor_session",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("visitor_id", String, nullable=False, index=True),
-    Column("site_id", String, nullable=False),
+    Column("id", Text, primary_key=True),
+    Column("visitor_id", Text, nullable=False, index=True),
+    Column("site_id", Text, nullable=False),
     Column("token_hash", LargeBinary, nullable=False, unique=True),
     Column("next_hash", LargeBinary, nullable=True, unique=True),
     Column("created_at", Float, nullable=False),
@@ -81,18 +86,18 @@ visitor_session = Table(
 conversation = Table(
     "conversation",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("site_id", String, nullable=False),
+    Column("id", Text, primary_key=True),
+    Column("site_id", Text, nullable=False),
     Column("number", BigInteger, nullable=False),
-    Column("visitor_id", String, nullable=False, index=True),
+    Column("visitor_id", Text, nullable=False, index=True),
     Column("key_id", BigInteger, nullable=False),
-    Column("lang", String, nullable=False),
+    Column("lang", Text, nullable=False),
     Column("about", LargeBinary, nullable=False),
     Column("created_at", Float, nullable=False),
     # What follows changes with events, always inside the transaction that writes them.
-    Column("state", String, nullable=False),
+    Column("state", Text, nullable=False),
     Column("is_frozen", Boolean, nullable=False),
-    Column("agent_id", String, nullable=True),
+    Column("agent_id", Text, nullable=True),
     Column("visitor_seq", BigInteger, nullable=False),
     Column("staff_seq", BigInteger, nullable=False),
     Column("last_said", BigInteger, nullable=False),  # staff number of the last message, for the inbox line
@@ -107,7 +112,7 @@ conversation = Table(
     Column("visitor_read", BigInteger, nullable=False),
     Column("staff_delivered", BigInteger, nullable=False),
     Column("staff_read", BigInteger, nullable=False),
-    Column("check_id", String, nullable=True),
+    Column("check_id", Text, nullable=True),
     Column("has_check", Boolean, nullable=False),  # it can still succeed, so no other is offered
     Column("standing", LargeBinary, nullable=True),
     Index("ix_conversation_inbox", "state", "agent_id"),
@@ -123,13 +128,13 @@ conversation = Table(
 event = Table(
     "event",
     metadata,
-    Column("conversation_id", String, primary_key=True),
+    Column("conversation_id", Text, primary_key=True),
     Column("staff_seq", BigInteger, primary_key=True),
     Column("visitor_seq", BigInteger, nullable=True),
-    Column("id", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("sender_kind", String, nullable=False),
-    Column("sender_id", String, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sender_kind", Text, nullable=False),
+    Column("sender_id", Text, nullable=False),
     Column("cid_key", LargeBinary, nullable=True, unique=True),
     Column("cid_mac", LargeBinary, nullable=True),
     Column("at", Float, nullable=False),
@@ -140,21 +145,21 @@ event = Table(
 held = Table(
     "held",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("conversation_id", String, nullable=False, index=True),
+    Column("id", Text, primary_key=True),
+    Column("conversation_id", Text, nullable=False, index=True),
     Column("staff_seq", BigInteger, nullable=False),
-    Column("state", String, nullable=False),  # held, released, dropped
+    Column("state", Text, nullable=False),  # held, released, dropped
 )
 
 identity_check = Table(
     "identity_check",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("conversation_id", String, nullable=False, index=True),
-    Column("session_id", String, nullable=False),  # the visitor session that must answer; "" until it starts
+    Column("id", Text, primary_key=True),
+    Column("conversation_id", Text, nullable=False, index=True),
+    Column("session_id", Text, nullable=False),  # the visitor session that must answer; "" until it starts
     Column("record_index", LargeBinary, nullable=True),
     Column("sealed", LargeBinary, nullable=False),  # the reference and the masked contact
-    Column("state", String, nullable=False),
+    Column("state", Text, nullable=False),
     Column("code_mac", LargeBinary, nullable=True),
     Column("tries", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -166,8 +171,8 @@ identity_check = Table(
 tally = Table(
     "tally",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("scope", String, nullable=False),
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("scope", Text, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("at", Float, nullable=False),
     Index("ix_tally", "scope", "key", "at"),
@@ -176,12 +181,12 @@ tally = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", String, primary_key=True),  # also the idempotency key
-    Column("kind", String, nullable=False),
-    Column("conversation_id", String, nullable=False, index=True),
+    Column("id", Text, primary_key=True),  # also the idempotency key
+    Column("kind", Text, nullable=False),
+    Column("conversation_id", Text, nullable=False, index=True),
     Column("key_id", BigInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
-    Column("state", String, nullable=False),  # waiting, done, failed
+    Column("state", Text, nullable=False),  # waiting, done, failed
     Column("attempts", Integer, nullable=False),
     Column("next_at", Float, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -195,11 +200,11 @@ erasure = Table("erasure", metadata, Column("key_id", BigInteger, primary_key=Tr
 audit = Table(
     "audit",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Counter, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
-    Column("actor_kind", String, nullable=False),
-    Column("actor_id", String, nullable=False),
-    Column("action", String, nullable=False),
-    Column("conversation_id", String, nullable=False),
-    Column("detail", String, nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("conversation_id", Text, nullable=False),
+    Column("detail", Text, nullable=False),
 )

@@ -87,7 +87,7 @@ class Tx:
 
     def prefetch(self, ids: Iterable[str], keys: list[bytes]) -> None:
         """Reads what a batch of appends will need, in one query each."""
-        for row in conversations.load(self.connection, ids).values():
+        for row in conversations.lock(self.connection, ids).values():
             self._take_in(row)
         self._known.update(events.known(self.connection, keys))
         self._asked.update(keys)
@@ -96,7 +96,7 @@ class Tx:
         """The row, to be changed in place and followed by `touch`. Raises NotFound."""
         row = self._conversations.get(conversation)
         if row is None:
-            row = conversations.load(self.connection, [conversation]).get(conversation)
+            row = conversations.lock(self.connection, [conversation]).get(conversation)
             if row is None:
                 raise NotFound()
             self._take_in(row)

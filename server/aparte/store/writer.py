@@ -11,36 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
+import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
-from aparte.errors import AparteError, StoreDown, TooMany, Unreadable
+from aparte.errors import AparteError, StoreDown, TooMany
+from aparte.store import failures
 from aparte.store.events import Stored
 from aparte.store.transaction import Tails, Tx
 from aparte.vault import Vault
 
 T = TypeVar("T")
-RETRY_SECONDS: Final = 1.0
-# What befalls the database as a whole, by SQLite's primary result code. Anything else may lie in one row.
-_EVERYBODYS: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
-
+RETRY_SECONDS: Final = failures.RETRY_SECONDS
+AGAIN: Final = 4  # times that a commit is tried again when another node stood in its way, or its connection was gone
 
 Answer = Callable[[Any, BaseException | None], None]
 """Gets an operation's result, or its error, in the event loop."""
@@ -90,6 +79,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._is_committing = False
 
     def start(self) -> None:
         """Begins to work for the running event loop."""
@@ -174,16 +164,29 @@ class Writer:
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
         try:
             try:
-                return self._attempt(jobs, together=True)
+                return self._patiently(jobs, together=True)
             except Exception as error:  # one of them cannot be written: each is tried alone, and told
-                if _is_everybodys(error):
+                if failures.is_everybodys(error):
                     raise  # one by one would fail as well
-                return self._attempt(jobs, together=False)
-        except DatabaseError as error:
-            down = _down(error)
+                return self._patiently(jobs, together=False)
+        except DBAPIError as error:
+            down = failures.down(error)
             return [_Done(job, error=down) for job in jobs], []
         except Exception as error:  # noqa: BLE001 - the thread must live; every caller is told, nothing was kept
             return [_Done(job, error=error) for job in jobs], []
+
+    def _patiently(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
+        """As `_attempt`, and again where that helps. A commit during which the connection was lost is not repeated:
+        it may have been kept."""
+        for again in range(AGAIN):
+            try:
+                return self._attempt(jobs, together=together)
+            except DBAPIError as error:
+                if not failures.is_passing(error) and (self._is_committing or not failures.is_lost(error)):
+                    raise
+            # Two nodes that stood in each other's way shall not meet again in step.
+            time.sleep(random.uniform(0.0, 0.01 * (again + 1)))  # noqa: S311 - no secret hangs on it
+        return self._attempt(jobs, together=together)
 
     def _attempt(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
         try:
@@ -193,6 +196,7 @@ class Writer:
             raise
 
     def _in_one_commit(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
+        self._is_committing = False
         with self._engine.begin() as connection:
             tx = Tx(connection, self._vault, self._clock(), self._tails)
             if together:
@@ -206,6 +210,7 @@ class Writer:
                 for job in jobs
             ]
             tx.flush()
+            self._is_committing = True
         return done, tx.published
 
 
@@ -222,6 +227,14 @@ def _plain(tx: Tx, job: _Job) -> _Done:
 
 def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
     tx.flush()
+    error = _under_savepoint(tx, connection, job)
+    if isinstance(error, Exception) and failures.is_race(error):
+        error = _under_savepoint(tx, connection, job)  # what another node has just written is seen now
+    return error if isinstance(error, _Done) else _Done(job, error=failures.told(error))
+
+
+def _under_savepoint(tx: Tx, connection: Connection, job: _Job) -> _Done | Exception:
+    """What came of it; or its error, and nothing of it is kept."""
     published = len(tx.published)
     savepoint = connection.begin_nested()
     try:
@@ -230,35 +243,8 @@ def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
         savepoint.commit()
         return _Done(job, result)
     except Exception as error:  # told to its own caller; the neighbours go on
-        if _is_everybodys(error):
+        if failures.is_everybodys(error) or failures.is_passing(error):
             raise  # nobody's work can be kept
         savepoint.rollback()
         tx.forget(published)
-        return _Done(job, error=_told(error))
-
-
-def _code(error: Exception) -> int | None:
-    """SQLite's primary result code. The driver's own complaints, such as of text that is not UTF-8, have none."""
-    code: int | None = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def _is_everybodys(error: Exception) -> bool:
-    return isinstance(error, DatabaseError) and _code(error) in _EVERYBODYS
-
-
-def _told(error: Exception) -> Exception:
-    """What the caller gets: no raw error of the database, but for a constraint that it broke."""
-    if not isinstance(error, DatabaseError) or isinstance(error, IntegrityError):
         return error
-    if _code(error) is not None:
-        return _down(error)
-    unreadable = Unreadable()  # a row that was tampered with; trying again would not help
-    unreadable.__cause__ = error
-    return unreadable
-
-
-def _down(error: Exception) -> StoreDown:
-    down = StoreDown(retry_after=RETRY_SECONDS)
-    down.__cause__ = error
-    return down

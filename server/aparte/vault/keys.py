@@ -18,10 +18,11 @@ from typing import Final
 from sqlalchemy.engine import Connection
 
 from aparte import errors
-from aparte.vault import blob, ring, rootkey
+from aparte.config import Database
+from aparte.vault import blob, ring, rootkey, server
 from aparte.vault.blob import Part
 from aparte.vault.chain import CONVERSATION, INSTALLATION, PERSON, PURPOSE, Chain, Key
-from aparte.vault.ring import Ring
+from aparte.vault.ring import FileRing, Ring
 from aparte.vault.rootkey import RootKey
 
 CACHED_KEYS: Final = 50_000
@@ -78,20 +79,24 @@ class Vault:
             raise
 
     @classmethod
-    def create(cls, *, keyring: Path, root_key: Path) -> Vault:
+    def create(cls, *, keyring: Path | Database, root_key: Path) -> Vault:
         """Make the root key file unless it exists, and a new ring with its check value and first keys.
 
         Raises: errors.BadSetting when there is a ring already (it is not touched) or a place cannot be written to;
             errors.WrongKey when the root key file exists and cannot be used.
         """
-        ring.prepare(keyring)
-        keys = Ring(keyring)
+        keys: Ring
+        if isinstance(keyring, Database):
+            keys, setting = server.ServerRing(keyring), "keyring_url to another database"
+        else:
+            ring.prepare(keyring)
+            keys, setting = FileRing(keyring), "keyring to another file"
         try:
             with keys.writing() as tx:
                 if not ring.make_tables(tx):
                     raise errors.BadSetting(
                         f"There is a key ring at {keyring} already; it was left as it is. To begin anew, move it away "
-                        "or set keyring to another file."
+                        f"or set {setting}."
                     )
                 root = rootkey.read(root_key) if os.path.lexists(root_key) else rootkey.make(root_key)
                 chain = Chain(os.urandom(16).hex(), root)
@@ -106,7 +111,7 @@ class Vault:
         return cls(keys, root)
 
     @classmethod
-    def open(cls, *, keyring: Path, root_key: Path, cached_keys: int = CACHED_KEYS) -> Vault:
+    def open(cls, *, keyring: Path | Database, root_key: Path, cached_keys: int = CACHED_KEYS) -> Vault:
         """Open what `create` made, or refuse.
 
         Args: cached_keys: how many unwrapped keys to hold; see CACHED_KEYS.
@@ -114,12 +119,14 @@ class Vault:
             ring's; errors.BadSetting when there is no ring; errors.StoreDown when the ring is damaged or unreadable.
         """
         root = rootkey.read(root_key)
+        if isinstance(keyring, Database):
+            return cls(server.ring_in(keyring), root, cached_keys=cached_keys)
         if not keyring.is_file():
             raise errors.BadSetting(
                 f"There is no key ring at {keyring}. Correct the setting keyring or put the file back; for a new "
                 "installation run `aparte init`."
             )
-        return cls(Ring(keyring), root, cached_keys=cached_keys)
+        return cls(FileRing(keyring), root, cached_keys=cached_keys)
 
     def close(self) -> None:
         """Let go of the ring and of the keys in memory. Any use afterwards raises errors.StoreDown."""

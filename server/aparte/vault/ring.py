@@ -1,16 +1,18 @@
 """The key ring's own database: wrapped keys, and how to be rid of one for good.
 
-Knows rows of wrapped bytes, SQLite's log and its pages. Must not know a key in clear: nothing here encrypts.
+Knows rows of wrapped bytes, SQLite's log and its pages; PostgreSQL is in `vault.server`. Must not know a key in clear:
+nothing here encrypts.
 """
 
 from __future__ import annotations
 
+import abc
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -54,33 +56,22 @@ class Row(NamedTuple):
     created_at: int
 
 
-class Ring:
+class Ring(abc.ABC):
     """The ring's database. Safe to use from several threads; each transaction takes a connection of its own.
 
     Every method raises errors.StoreDown when the database cannot be read or written.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        """Args: path: a file that exists (see `prepare`); busy_seconds: see BUSY_SECONDS."""
-        self._path = path
-        self._place = _place(path)
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
         self._is_closed = False
-        self._engine = _engine(path, busy_seconds)
-        self._writing = self._engine.execution_options(is_writing=True)
         self._last_id = 0
         self._id_lock = threading.Lock()
-        self._scrub_lock = threading.Lock()
-        self._file: int | None = None
-        self._unproven: list[bytes] = []  # what a scrub that failed was looking for
 
     def close(self) -> None:
-        """Let go of the files. Using the ring afterwards raises errors.StoreDown."""
+        """Let go of the database. Using the ring afterwards raises errors.StoreDown."""
         self._is_closed = True
         self._engine.dispose()
-        with self._scrub_lock:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -88,16 +79,9 @@ class Ring:
         with self._guarded(), self._engine.connect() as connection:
             yield connection
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    @abc.abstractmethod
+    def writing(self) -> AbstractContextManager[Connection]:
         """One transaction that holds the write lock from its first read; on the disk when the block ends."""
-        with self._guarded(), self._writing.begin() as connection:
-            yield connection
-            if _place(self._path) != self._place:
-                # SQLite would go on writing to the file that we opened, and a key in it is gone with our last descriptor.
-                raise errors.StoreDown(
-                    f"The key ring {self._path} was moved, removed or replaced. Put the very file back, or restart."
-                )
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -106,9 +90,11 @@ class Ring:
         try:
             yield
         except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise errors.StoreDown(
-                f"The key ring {self._path} cannot be used. Check the file, its folder's rights and the free space."
-            ) from error
+            raise errors.StoreDown(self._why(error)) from error
+
+    @abc.abstractmethod
+    def _why(self, error: Exception) -> str:
+        """The sentence for an error of the database."""
 
     def new_ids(self, count: int) -> list[int]:
         """Ids for new keys: rising, and never used twice, not even after an old copy of the ring was put back.
@@ -136,6 +122,49 @@ class Ring:
             gone = [Row(*row) for row in tx.execute(sa.select(_key).where(which))]
             tx.execute(sa.delete(_key).where(which))
         return gone
+
+    @abc.abstractmethod
+    def scrub(self, needles: Sequence[bytes]) -> None:
+        """Remove what destroyed rows have left. Args: needles: the part of each that would betray it.
+
+        Raises: errors.StoreDown when that failed: run it again.
+        """
+
+
+class FileRing(Ring):
+    """The ring in a file of its own, by SQLite."""
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        """Args: path: a file that exists (see `prepare`); busy_seconds: see BUSY_SECONDS."""
+        super().__init__(_engine(path, busy_seconds))
+        self._path = path
+        self._place = _place(path)
+        self._writing = self._engine.execution_options(is_writing=True)
+        self._scrub_lock = threading.Lock()
+        self._file: int | None = None
+        self._unproven: list[bytes] = []  # what a scrub that failed was looking for
+
+    def close(self) -> None:
+        """Let go of the files. Using the ring afterwards raises errors.StoreDown."""
+        super().close()
+        with self._scrub_lock:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that holds the write lock from its first read; on the disk when the block ends."""
+        with self._guarded(), self._writing.begin() as connection:
+            yield connection
+            if _place(self._path) != self._place:
+                # SQLite would go on writing to the file that we opened, and a key in it is gone with our last descriptor.
+                raise errors.StoreDown(
+                    f"The key ring {self._path} was moved, removed or replaced. Put the very file back, or restart."
+                )
+
+    def _why(self, error: Exception) -> str:
+        return f"The key ring {self._path} cannot be used. Check the file, its folder's rights and the free space."
 
     def scrub(self, needles: Sequence[bytes]) -> None:
         """Empty the write-ahead log and prove that these byte runs are nowhere in the ring's files.

@@ -10,15 +10,18 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
         "agent",
-        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
         sa.Column("email_index", sa.LargeBinary(), nullable=False),
-        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("role", TEXT, nullable=False),
         sa.Column("is_disabled", sa.Boolean(), nullable=False),
-        sa.Column("password_hash", sa.String(), nullable=False),
+        sa.Column("password_hash", TEXT, nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -27,7 +30,7 @@ def upgrade() -> None:
     op.create_table(
         "agent_session",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("agent_id", sa.String(), nullable=False),
+        sa.Column("agent_id", TEXT, nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("seen_at", sa.Float(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
@@ -36,28 +39,28 @@ def upgrade() -> None:
     op.create_index(op.f("ix_agent_session_agent_id"), "agent_session", ["agent_id"], unique=False)
     op.create_table(
         "audit",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("id", COUNTER, autoincrement=True, nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
-        sa.Column("actor_kind", sa.String(), nullable=False),
-        sa.Column("actor_id", sa.String(), nullable=False),
-        sa.Column("action", sa.String(), nullable=False),
-        sa.Column("conversation_id", sa.String(), nullable=False),
-        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("actor_kind", TEXT, nullable=False),
+        sa.Column("actor_id", TEXT, nullable=False),
+        sa.Column("action", TEXT, nullable=False),
+        sa.Column("conversation_id", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "conversation",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("site_id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("site_id", TEXT, nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.Column("visitor_id", sa.String(), nullable=False),
+        sa.Column("visitor_id", TEXT, nullable=False),
         sa.Column("key_id", sa.BigInteger(), nullable=False),
-        sa.Column("lang", sa.String(), nullable=False),
+        sa.Column("lang", TEXT, nullable=False),
         sa.Column("about", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
         sa.Column("is_frozen", sa.Boolean(), nullable=False),
-        sa.Column("agent_id", sa.String(), nullable=True),
+        sa.Column("agent_id", TEXT, nullable=True),
         sa.Column("visitor_seq", sa.BigInteger(), nullable=False),
         sa.Column("staff_seq", sa.BigInteger(), nullable=False),
         sa.Column("last_said", sa.BigInteger(), nullable=False),
@@ -72,7 +75,7 @@ def upgrade() -> None:
         sa.Column("visitor_read", sa.BigInteger(), nullable=False),
         sa.Column("staff_delivered", sa.BigInteger(), nullable=False),
         sa.Column("staff_read", sa.BigInteger(), nullable=False),
-        sa.Column("check_id", sa.String(), nullable=True),
+        sa.Column("check_id", TEXT, nullable=True),
         sa.Column("has_check", sa.Boolean(), nullable=False),
         sa.Column("standing", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
@@ -94,13 +97,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "event",
-        sa.Column("conversation_id", sa.String(), nullable=False),
+        sa.Column("conversation_id", TEXT, nullable=False),
         sa.Column("staff_seq", sa.BigInteger(), nullable=False),
         sa.Column("visitor_seq", sa.BigInteger(), nullable=True),
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("sender_kind", sa.String(), nullable=False),
-        sa.Column("sender_id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("sender_kind", TEXT, nullable=False),
+        sa.Column("sender_id", TEXT, nullable=False),
         sa.Column("cid_key", sa.LargeBinary(), nullable=True),
         sa.Column("cid_mac", sa.LargeBinary(), nullable=True),
         sa.Column("at", sa.Float(), nullable=False),
@@ -110,21 +113,21 @@ def upgrade() -> None:
     )
     op.create_table(
         "held",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("conversation_id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("conversation_id", TEXT, nullable=False),
         sa.Column("staff_seq", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(op.f("ix_held_conversation_id"), "held", ["conversation_id"], unique=False)
     op.create_table(
         "identity_check",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("conversation_id", sa.String(), nullable=False),
-        sa.Column("session_id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("conversation_id", TEXT, nullable=False),
+        sa.Column("session_id", TEXT, nullable=False),
         sa.Column("record_index", sa.LargeBinary(), nullable=True),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
         sa.Column("code_mac", sa.LargeBinary(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
@@ -135,12 +138,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_identity_check_conversation_id"), "identity_check", ["conversation_id"], unique=False)
     op.create_table(
         "outbox",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("conversation_id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("conversation_id", TEXT, nullable=False),
         sa.Column("key_id", sa.BigInteger(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.Float(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
@@ -150,21 +153,21 @@ def upgrade() -> None:
     op.create_index("ix_outbox_waiting", "outbox", ["state", "next_at"], unique=False)
     op.create_table(
         "site",
-        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("last_number", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "store_info",
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("value", sa.String(), nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "tally",
-        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("id", COUNTER, autoincrement=True, nullable=False),
+        sa.Column("scope", TEXT, nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -172,17 +175,17 @@ def upgrade() -> None:
     op.create_index("ix_tally", "tally", ["scope", "key", "at"], unique=False)
     op.create_table(
         "visitor",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("site_id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("site_id", TEXT, nullable=False),
         sa.Column("key_id", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "visitor_session",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("visitor_id", sa.String(), nullable=False),
-        sa.Column("site_id", sa.String(), nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("visitor_id", TEXT, nullable=False),
+        sa.Column("site_id", TEXT, nullable=False),
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
         sa.Column("next_hash", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
@@ -192,6 +195,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash"),
     )
     op.create_index(op.f("ix_visitor_session_visitor_id"), "visitor_session", ["visitor_id"], unique=False)
+    if op.get_bind().dialect.name == "postgresql":
+        _let_audit_only_grow_on_postgresql()
+        return
     for deed in ("UPDATE", "DELETE"):
         op.execute(
             f"CREATE TRIGGER audit_no_{deed.lower()} BEFORE {deed} ON audit "
@@ -201,6 +207,17 @@ def upgrade() -> None:
     op.execute(
         "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id) "
         "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+    )
+
+
+def _let_audit_only_grow_on_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'the audit log is append-only' USING ERRCODE = 'restrict_violation'; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER audit_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()"
     )
 
 

@@ -1,0 +1,72 @@
+"""The key ring in a PostgreSQL database of its own, for several nodes.
+
+Knows how to be alone there and what deleting leaves behind. Must not know a key in clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from aparte import errors, postgres
+from aparte.config import Database
+from aparte.vault.ring import Ring
+
+CONNECTIONS: Final = 4
+ALONE_SECONDS: Final = 5  # how long a writer waits for another process before the ring counts as down
+
+
+class ServerRing(Ring):
+    """As `Ring`. Whoever writes holds one lock of the database, as on SQLite."""
+
+    def __init__(self, place: Database) -> None:
+        """Args: place: a database that exists."""
+        super().__init__(postgres.engine(place, size=CONNECTIONS, is_probed=True))
+        self._database = place
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that holds the write lock from its first read; on the disk when the block ends."""
+        with self._guarded(), self._engine.begin() as connection:
+            postgres.alone(connection, "ring", seconds=ALONE_SECONDS)
+            yield connection
+
+    def _why(self, error: Exception) -> str:
+        return f"The key ring {postgres.why_not(self._database, error)}."
+
+    def scrub(self, needles: Sequence[bytes]) -> None:
+        """Take the deleted rows out of the table. What that leaves behind, nobody can look for from here: bytes in the
+        free space of a page until it is used again, in the server's log until that is, and in copies of both. See
+        docs/OPERATIONS.md, which says how long to keep them.
+
+        Raises: errors.StoreDown when it could not be done: run it again.
+        """
+        if not needles:
+            return
+        with self._guarded(), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(sa.text('VACUUM "key"'))
+
+
+def has_ring(ring: Ring) -> bool:
+    """Whether its tables are there. Raises errors.StoreDown when the server cannot be reached."""
+    with ring.reading() as connection:
+        return sa.inspect(connection).has_table("ring")
+
+
+def ring_in(place: Database) -> ServerRing:
+    """The ring of that database. Raises: errors.BadSetting when the driver is not installed, or when there is none."""
+    found = ServerRing(place)
+    try:
+        if has_ring(found):
+            return found
+    except BaseException:
+        found.close()
+        raise
+    found.close()
+    raise errors.BadSetting(
+        f"There is no key ring in {place}. Correct the setting keyring_url; for a new installation run `aparte init`."
+    )
