@@ -11,6 +11,7 @@ import pytest
 import structlog.testing
 
 from aparte.actions import expiry, people
+from aparte.hub import Peer
 from aparte.jobs import Jobs
 from clients import AgentDesk
 from harness import PASSWORD, Server, Start, email_of
@@ -70,6 +71,43 @@ async def test_it_ends_the_session_that_ended_and_no_other(server: Server) -> No
     for desk in (elsewhere, marc):
         await desk.settle()
     assert PASSWORD not in elsewhere.everything
+
+
+async def test_an_agent_at_work_stays_signed_in_and_one_who_has_left_does_not(start: Start) -> None:
+    async with start(session_idle_seconds=300) as server:
+        _, claire, thread = await server.meeting()
+        marc = await server.agent("marc")
+        for _ in range(3):
+            server.skip(200)
+            await claire.reply(thread, "One moment")
+            await marc.settle()  # his panel is open and asks whether the line lives
+            await Jobs(server.parts)._seen()
+        assert await marc.closed() == 4401
+        await claire.reply(thread, "Here it is")
+        await server.agent_again(claire.cookie)
+
+
+async def test_many_peers_are_told_in_turns(server: Server) -> None:
+    """Whatever else the loop has to do goes on in between."""
+    sockets = [await server.visitor() for _ in range(3)]
+    [first, *_] = server.parts.hub.peers
+    crowd = [Peer(first.line, first.close, 10_000, 1 << 24, 2.0) for _ in range(2_000)]
+    server.parts.hub.peers.update(crowd)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    await Jobs(server.parts)._positions()
+    counting.cancel()
+    server.parts.hub.peers.difference_update(crowd)
+    assert turns >= 10
+    for visitor in sockets:
+        await visitor.expect("pos")
 
 
 async def test_visitors_are_told_whether_somebody_is_at_the_desk(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 
 import pytest
@@ -11,6 +12,7 @@ from websockets.frames import Frame, Opcode
 from websockets.speedups import apply_mask
 
 from aparte.lines import _head, _left_after, _text_at
+from harness import Server
 
 MASK = b"\x01\x02\x03\x04"
 
@@ -78,3 +80,21 @@ def test_it_knows_where_a_frame_ends_or_that_it_does_not_know(texts: list[bytes]
             return  # a header was cut: from here on the library reads alone
         left = now
         assert (left == 0) == (at in ends)
+
+
+async def test_who_waits_for_room_is_woken_when_the_connection_is_lost(server: Server) -> None:
+    """A backlog on its way to somebody who has gone must not keep its place until the next event."""
+    visitor = await server.visitor()
+    [peer] = server.parts.hub.peers
+    visitor.socket.transport.pause_reading()
+    while peer.line.has_room:
+        peer.push(b'"%s"' % (b"x" * 100_000))
+        await asyncio.sleep(0)
+    for _ in range(8):
+        peer.push(b'"%s"' % (b"x" * 100_000))
+    waiting = asyncio.create_task(peer.room())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    visitor.socket.transport.abort()
+    async with asyncio.timeout(2):
+        await waiting

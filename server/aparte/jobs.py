@@ -6,7 +6,7 @@ Knows how often. Must not judge: it calls verbs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
@@ -15,13 +15,23 @@ from aparte.actions import expiry, following, inbox, marks, reading
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
+from aparte.hub import Peer
 from aparte.model import AgentCaller
-from aparte.store import Connection, keeping, people
+from aparte.store import Connection, Tx, keeping, people
 
 log = structlog.get_logger("aparte.jobs")
 SIGNED_OUT: Final = 4401
 _AT_ONCE: Final = 500
+_IN_A_TURN: Final = 200  # peers that are told something in one turn of the loop: some milliseconds
 AGAIN_SECONDS: Final = 0.5  # after a read that failed
+
+
+async def _in_turns(peers: Iterable[Peer]) -> AsyncIterator[Peer]:
+    """All of them, with the loop's other work in between: thousands at once would make every message wait."""
+    for number, peer in enumerate(list(peers), 1):
+        yield peer
+        if number % _IN_A_TURN == 0:
+            await asyncio.sleep(0)
 
 
 class Jobs:
@@ -39,6 +49,7 @@ class Jobs:
             self._every(0.4, lambda: inbox.refresh(parts)),
             self._every(0.5, self._sessions),
             self._every(0.5, lambda: marks.store(parts)),
+            self._every(20.0, self._seen),
             self._every(1.0, self._presence),
             self._every(2.0, self._directory),
             self._every(5.0, lambda: expiry.checks_overdue(parts)),
@@ -91,6 +102,24 @@ class Jobs:
             if isinstance(peer.caller, AgentCaller) and bytes.fromhex(peer.caller.session) not in good:
                 peer.cut(SIGNED_OUT)
 
+    async def _seen(self) -> None:
+        """An agent at work keeps the session from idling out; one whose panel is only open does not."""
+        parts = self._parts
+        spoke, parts.spoke = parts.spoke, set()
+        if not spoke:
+            return
+        hashes, idle = [bytes.fromhex(one) for one in spoke], parts.settings.session_idle_seconds
+
+        def apply(tx: Tx) -> None:
+            for one in people.good_sessions(tx.connection, hashes, tx.now, idle):
+                people.see_agent_session(tx, one)
+
+        try:
+            await parts.store.write(apply)
+        except BaseException:
+            parts.spoke |= spoke  # noted with the next round
+            raise
+
     async def _presence(self) -> None:
         """Who is at the desk, told when it changes."""
         hub = self._parts.hub
@@ -99,7 +128,7 @@ class Jobs:
             return
         was_open, self._online = bool(self._online), online
         presence = Presence(reading.colleagues(self._parts))
-        for peer in list(hub.peers):
+        async for peer in _in_turns(hub.peers):
             if isinstance(peer.caller, AgentCaller):
                 peer.say(presence, lasting=False)
             elif was_open != bool(online):
@@ -124,7 +153,7 @@ class Jobs:
         for thread, (visitor_top, staff_top) in tops.items():
             parts.hub.hint(thread, staff_top, visitor_top)  # whatever else was missed, this finds it
         now = parts.store.now()
-        for peer in list(parts.hub.peers):
+        async for peer in _in_turns(parts.hub.peers):
             staff = isinstance(peer.caller, AgentCaller)
             positions = {thread: tops[thread][1 if staff else 0] for thread in peer.watched if thread in tops}
             peer.say(Pos(now, positions), lasting=False)

@@ -50,6 +50,11 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.on_room is not None:
             self.on_room()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.on_room is not None:
+            self.on_room()  # what waits for room must learn that there will be none
+
     def write_texts(self, texts: Iterable[bytes]) -> None:
         """Text frames in one write. The library's own way costs a system call and a few layers for each."""
         self.transport.write(b"".join([part for text in texts for part in (_head(len(text)), text)]))

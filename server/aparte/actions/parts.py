@@ -75,6 +75,7 @@ class Parts:
     accounts: Window  # sign-ins per account, wherever from
     # By conversation and speaker: the agent's id, or "" for the visitor.
     marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
+    spoke: set[str] = field(default_factory=set)  # agents' sessions that did something since it was last noted
     # Agents' sockets between hello and welcome: the lines that changed meanwhile.
     greeted: dict[Peer, set[str]] = field(default_factory=dict)
     options: Shown = field(default_factory=Shown)  # what an agent was shown, by conversation

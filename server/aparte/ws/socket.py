@@ -58,6 +58,8 @@ class Socket:
             raise NotFound()
 
     def acknowledge(self, cid: str, written: Written) -> None:
+        if isinstance(self.peer.caller, AgentCaller):
+            self.parts.spoke.add(self.peer.caller.session)
         self.peer.say(frames.Ack(cid, written.conversation, written.seq, written.at, written.held))
 
     def post(self, cid: str, conversation: str, text: str, caller: VisitorCaller | AgentCaller) -> None:
