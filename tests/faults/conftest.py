@@ -12,4 +12,4 @@ from faults.lab import Bench
 @pytest.fixture
 def bench(prepared: Path, tmp_path: Path) -> Bench:
     """A small bench with the same dice every time."""
-    return Bench(prepared, tmp_path, seed=1, size=0.02, kills=4)
+    return Bench(prepared, tmp_path, seed=1, size=0.02, kills=3)

@@ -17,7 +17,7 @@ import httpx2
 
 from clients import AgentDesk, Visitor
 from faults.ledger import Ledger, Shown, Verdict, in_letters, judge_thread, shown
-from faults.people import Colleague, Guest, Person, Way
+from faults.people import SILENT_SECONDS, Colleague, Guest, Person, Way
 from faults.target import Target
 from harness import PASSWORD, email_of
 
@@ -187,12 +187,14 @@ async def gathered(
     *,
     through: Callable[[], tuple[str, int]] | None = None,
     guests: int = 3,
+    silent_seconds: float = SILENT_SECONDS,
 ) -> AsyncIterator[Crowd]:
-    """A crowd that has met and can talk. `through` is the address its people go to instead of the server's own."""
+    """A crowd that has met and can talk. `through` is the address its people go to instead of the server's own;
+    `silent_seconds` is how long they stay on a line without a word."""
     limits = httpx2.Limits(max_keepalive_connections=0)  # each request meets the network anew
     async with httpx2.AsyncClient(verify=False, limits=limits, timeout=5.0) as http:
         inside = Way(target.address, target.origin, http)
-        way = Way(through or target.address, target.origin, http)
+        way = Way(through or target.address, target.origin, http, silent_seconds)
         ledger = Ledger()
 
         async def desk(name: str) -> Colleague:

@@ -22,10 +22,10 @@ import websockets
 from clients import SITE, new_cid, new_visitor_token
 from faults.ledger import Frame, Kind, Ledger, Shown, Wish, shown
 
-OPEN_SECONDS: Final = 6.0  # for handshake and welcome
-SILENT_SECONDS: Final = 4.0  # without a word after which a line counts as dead
-PING_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 3.0  # without an answer after which a wish is said again
+OPEN_SECONDS: Final = 4.0  # for handshake and welcome
+SILENT_SECONDS: Final = 3.0  # without a word after which a line counts as dead
+PING_SECONDS: Final = 0.6
+RETRY_SECONDS: Final = 2.5  # without an answer after which a wish is said again
 MOST_DELAY: Final = 0.8  # seconds before the next try to connect
 PASSING: Final = frozenset({"too_many", "unavailable", "store_down", "internal"})  # errors after which one tries again
 LOST: Final = (OSError, EOFError, TimeoutError, websockets.WebSocketException, httpx2.HTTPError)
@@ -38,6 +38,7 @@ class Way:
     address: Callable[[], tuple[str, int]]
     origin: str
     http: httpx2.AsyncClient
+    silent_seconds: float = SILENT_SECONDS
 
     def url(self, scheme: str, path: str) -> str:
         host, port = self.address()
@@ -155,7 +156,7 @@ class Person:
 
     async def _watch(self, socket: Any) -> None:
         """Leaves a line that has died without a word."""
-        while time.monotonic() - self._heard < SILENT_SECONDS:
+        while time.monotonic() - self._heard < self.way.silent_seconds:
             await asyncio.sleep(PING_SECONDS)
             if self.is_online:
                 await self._send(socket, "ping")

@@ -52,7 +52,8 @@ async def read_only_file_system(folder: Path, verdict: Verdict) -> AsyncIterator
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-async def run(bench: Bench) -> Verdict:
+async def run(bench: Bench, *, with_folder: bool = True) -> Verdict:
+    """`with_folder`: a start is tried in a read-only folder too, not only on a read-only file system."""
     verdict = Verdict()
     # Root may write anywhere; the server runs without that right.
     may_bind = (
@@ -69,7 +70,8 @@ async def run(bench: Bench) -> Verdict:
             if crowd.ledger.acknowledged == before:
                 verdict.fail("a read-only folder stopped a server whose files are open")
             await crowd.hush()
-            for place in (read_only_folder(data), read_only_file_system(data, verdict)):
+            places = [read_only_file_system(data, verdict), *([read_only_folder(data)] if with_folder else [])]
+            for place in places:
                 crowd.talk()
                 await trouble.at_start(target, place, verdict)
                 await crowd.hush()

@@ -22,6 +22,6 @@ async def test_it_loses_nothing_when_it_is_killed(bench: Bench) -> None:
 
 
 async def test_it_behaves_like_the_model(bench: Bench) -> None:
-    verdict = await machine.run(bench, examples=12)
+    verdict = await machine.run(bench, examples=8)
     assert verdict.is_clean, str(verdict)
     assert verdict.acknowledged > 50

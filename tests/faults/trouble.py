@@ -19,7 +19,7 @@ from faults.ledger import Verdict
 from faults.target import Alone
 from harness import FAULTS
 
-PATIENCE: Final = 30.0  # seconds until something that must come has come
+PATIENCE: Final = 30.0  # seconds until something that must come has come; whoever leaves a line before is told nothing
 Trouble = AbstractAsyncContextManager[object]
 
 
@@ -44,7 +44,10 @@ def faults_logged(target: Alone) -> list[str]:
     """A sentence for each fault of its own that the server wrote into its log."""
     wrong = []
     for line in target.server.log.read_text(errors="replace").splitlines():
-        event = json.loads(line)["event"] if line.startswith("{") else line
+        try:
+            event = json.loads(line)["event"]
+        except ValueError:  # a sentence; or a line that a full disk cut
+            event = line
         if event in FAULTS or (not line.startswith("{") and "Traceback" in line):
             wrong.append(f"the server logged a fault: {line[:300]}")
     return wrong
@@ -110,7 +113,7 @@ async def at_start(target: Alone, trouble: Trouble, verdict: Verdict) -> None:
 async def both(bench: Bench, target: Alone, first: Trouble, second: Trouble, *, guests: int = 3) -> Verdict:
     """In flight, then at a start; then everything that was ever acknowledged is held against the screens."""
     verdict = Verdict()
-    async with gathered(target, bench.rng, guests=guests) as crowd:
+    async with gathered(target, bench.rng, guests=guests, silent_seconds=PATIENCE) as crowd:
         bench.say("in flight")
         await in_flight(target, crowd, first, verdict)
         verdict.add(await crowd.judged())
