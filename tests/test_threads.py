@@ -189,7 +189,7 @@ async def test_an_agent_reaches_the_queue_and_the_own_ones_alone(server: Server)
         answers = []
         for one in (thread, absent):
             await marc.send(**frame, conversation=one)
-            answers.append(await marc.expect("error"))
+            answers.append({**await marc.expect("error"), "conversation": ""})  # at most the one that was asked for
         assert answers[0] == answers[1], frame
     assert "Hello" not in marc.everything
 
@@ -272,6 +272,23 @@ async def test_it_is_given_to_a_colleague_and_leaves_the_screen(server: Server) 
     assert "Marc here." not in claire.everything
     assert await claire.refused("post", conversation=thread, text="And me?") == "not_found"
     assert server.audited(thread) == ["conversation.claim", "conversation.transfer"]
+
+
+async def test_a_screen_that_lost_a_conversation_is_told_and_may_follow_it_again(server: Server) -> None:
+    """Passed on and back: the open tab must not go deaf, nor take what it last saw for what is."""
+    visitor, claire, thread = await server.meeting()
+    marc = await server.agent("marc")
+    await claire.do("transfer", conversation=thread, agent=server.agent_id("marc"))
+    told = await claire.expect("error", conversation=thread)
+    assert (told["code"], told.get("cid", "")) == ("not_found", "")
+    assert server.agent_id("marc") == (await marc.expect("inbox"))["entry"]["agent"]
+    await claire.send("watch", conversation=thread, last_seq=1)
+    assert (await claire.expect("error", conversation=thread))["code"] == "not_found"
+    await marc.do("transfer", conversation=thread, agent=server.agent_id("claire"))
+    await claire.expect("inbox")
+    await claire.watch(thread, claire.tops[thread])
+    await visitor.say(thread, "Are you back?")
+    await claire.event("message", text="Are you back?")
 
 
 async def test_it_is_not_given_to_nobody(server: Server) -> None:

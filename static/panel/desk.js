@@ -362,10 +362,10 @@ export class Desk {
   /** Asks for what was missed and tells what has arrived. */
   #catchUp() {
     if (!this.state.isOnline) return;
-    for (const { id, hasGap, top } of Object.values(this.state.threads)) {
-      if (!hasGap) continue;
+    for (const { id, hasGap, wantsWatch, top } of Object.values(this.state.threads)) {
+      if (!hasGap && !wantsWatch) continue;
       this.state = reduce(this.state, { t: 'do_asked', conversation: id }, clock());
-      this.link.send({ t: 'resync', conversation: id, last_seq: top });
+      this.link.send({ t: wantsWatch ? 'watch' : 'resync', conversation: id, last_seq: top });
     }
     this.marking ??= setTimeout(() => this.#mark(), MARK_AFTER_MS);
   }

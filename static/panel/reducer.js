@@ -6,7 +6,7 @@
  * @module
  */
 import { isMine } from './lists.js';
-import { TYPING_SECONDS, applyEvent, applyMarks, applyPage, emptyThread, resetThread } from './thread.js';
+import { TYPING_SECONDS, applyEvent, applyMarks, applyPage, emptyThread, lostThread, resetThread } from './thread.js';
 
 /** @typedef {import('./state.js').State} State */
 /** @typedef {import('./state.js').Thread} Thread */
@@ -50,7 +50,7 @@ export function reduce(state, action, now) {
     case 'welcome':
       return welcomed(state, action, now);
     case 'reset':
-      return withThread(state, action.conversation, (thread) => resetThread(thread, action));
+      return withThread(action.resumed ? state : drawn(state, action.conversation), action.conversation, (thread) => resetThread(thread, action));
     case 'events':
       return settled(withThread(state, action.conversation, (thread) => applyPage(thread, action)), action.items);
     case 'event':
@@ -121,7 +121,7 @@ function doing(state, action, now) {
     case 'do_older':
       return withThread(state, action.conversation, (thread) => ({ ...thread, isLoadingOlder: true }));
     case 'do_asked':
-      return withThread(state, action.conversation, (thread) => ({ ...thread, hasGap: false }));
+      return withThread(state, action.conversation, (thread) => ({ ...thread, hasGap: false, wantsWatch: false }));
     case 'do_hide_record':
       return withThread(state, action.conversation, (thread) => ({ ...thread, record: null }));
     case 'do_read': {
@@ -207,8 +207,16 @@ function acked(state, ack) {
   const thread = state.threads[ack.conversation];
   const isDrawn = !thread || thread.isFresh || ack.seq <= thread.top;
   if (!isWriting(item) || isDrawn) return forget(state, ack.cid);
-  return withPending(state, ack.cid, (pending) => ({ ...pending, state: 'acked' }));
+  // Held or sent is told by its event; where none comes, since we no longer follow, by this.
+  return withPending(state, ack.cid, (pending) => ({ ...pending, state: 'acked', isHeld: Boolean(ack.held) }));
 }
+
+/**
+ * What is safe and comes back among the events that follow a `reset` is no longer on its way.
+ * @param {State} state
+ * @param {string} id
+ */
+const drawn = (state, id) => ({ ...state, pending: state.pending.filter((item) => item.state !== 'acked' || item.verb.conversation !== id) });
 
 /**
  * @param {State} state
@@ -224,7 +232,7 @@ function refused(state, error) {
   }
   const thread = state.threads[conversation];
   // A tab kept from before that is not ours any more: nothing of it was ever shown here, so it just goes.
-  if (code === 'not_found' && thread) return thread.view ? gone(state, conversation) : shut(state, conversation);
+  if (code === 'not_found' && thread) return thread.view ? withThread(gone(state, conversation), conversation, lostThread) : shut(state, conversation);
   // Nobody pressed anything for a frame without a cid: what is not ours any more leaves by `gone`.
   if (code === 'not_found') return state;
   return noticed(state, { kind: 'error', code, sentence, conversation, retryAfter });
@@ -274,9 +282,11 @@ function shut(state, id) {
  */
 function withEntry(state, entry) {
   const next = { ...state, inbox: { ...state.inbox, [entry.id]: entry } };
-  return withThread(next, entry.id, (thread) =>
-    thread.view ? { ...thread, isGone: false, view: { ...thread.view, entry } } : { ...thread, isGone: false },
-  );
+  return withThread(next, entry.id, (thread) => {
+    // Reading what is not ours is recorded: only what is ours again is followed by itself.
+    if (thread.isLost) return { ...thread, wantsWatch: isMine(next, entry) };
+    return thread.view ? { ...thread, isGone: false, view: { ...thread.view, entry } } : { ...thread, isGone: false };
+  });
 }
 
 /**

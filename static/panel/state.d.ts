@@ -24,6 +24,8 @@ export interface Pending {
   state: 'waiting' | 'acked' | 'failed';
   code?: string;
   sentence?: string;
+  /** It was not sent but held. */
+  isHeld?: boolean;
 }
 
 /** One conversation. `top` is the last staff-stream number applied. */
@@ -39,6 +41,10 @@ export interface Thread {
   isLoadingOlder: boolean;
   /** It left our inbox; what is drawn is a memory. */
   isGone: boolean;
+  /** The server sends nothing of it here any more, until it is watched anew. */
+  isLost: boolean;
+  /** It is lost, and ours again: the desk watches it anew. */
+  wantsWatch: boolean;
   /** The visitor writes, until this time. */
   typingUntil: number;
   record: RecordShown | null;

@@ -29,6 +29,8 @@ export function emptyThread(id) {
     hasGap: false,
     isLoadingOlder: false,
     isGone: false,
+    isLost: false,
+    wantsWatch: false,
     typingUntil: 0,
     record: null,
     newAfter: 0,
@@ -43,8 +45,18 @@ export function emptyThread(id) {
  */
 export function resetThread(thread, { view, resumed }) {
   const record = mayKeep(thread, view) ? thread.record : null;
-  if (resumed && !thread.isFresh) return { ...thread, view, record, isGone: false, hasGap: false };
+  if (resumed && !thread.isFresh) return { ...thread, view, record, isGone: false, isLost: false, wantsWatch: false, hasGap: false };
   return { ...emptyThread(thread.id), view, record, newAfter: view.mine ?? 0 };
+}
+
+/**
+ * The server has taken it from this screen: what was proven when we last looked is no longer ours to show.
+ * @param {Thread} thread
+ * @returns {Thread}
+ */
+export function lostThread(thread) {
+  const view = thread.view && { ...thread.view, standing: null, check: null, entry: { ...thread.view.entry, level: 0 } };
+  return { ...thread, view, record: null, isGone: true, isLost: true, wantsWatch: false, hasGap: false, typingUntil: 0 };
 }
 
 /**

@@ -186,6 +186,7 @@ export const words = {
   unfreeze: 'Release',
   closedLead: 'This conversation is closed. It comes back when the customer writes.',
   goneLead: 'This conversation is no longer in your inbox.',
+  backLead: 'This conversation can be opened again. What stands above is from before.',
   goneWith: (/** @type {string} */ name) => `${name} has this conversation now.`,
 
   // verbs

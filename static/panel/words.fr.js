@@ -173,6 +173,7 @@ export const words = {
   unfreeze: 'Débloquer',
   closedLead: 'Cette conversation est fermée. Elle revient si le client réécrit.',
   goneLead: 'Cette conversation n’est plus dans votre liste.',
+  backLead: 'Cette conversation peut être rouverte. Ce qui est affiché ci-dessus date d’avant.',
   goneWith: (name) => `Cette conversation est maintenant chez ${name}.`,
   transfer: 'Confier',
   transferTitle: 'Confier la conversation à',

@@ -49,3 +49,19 @@ for (const verb of [
     assert.deepEqual(latest().of(verb.t), [first]);
   });
 }
+
+test('it watches anew the open conversation that was passed on and came back', async () => {
+  const entry = { id: ROOM, site: 'air', number: 1, state: 'assigned', agent: 'me', top: 1, since: 1, updated: 1 };
+  const message = { t: 'event', conversation: ROOM, seq: 1, vseq: 1, id: 'e1', kind: 'message', at: 1, sender: { kind: 'visitor' }, body: { text: 'hi' } };
+  desk.open(ROOM);
+  latest().say({ t: 'reset', conversation: ROOM, epoch: 'e1', view: { entry } });
+  latest().say({ t: 'events', conversation: ROOM, items: [message], top: 1 });
+  const before = latest().of('watch').length;
+  latest().say({ t: 'error', code: 'not_found', sentence: 'no', conversation: ROOM });
+  latest().say({ t: 'gone', conversation: ROOM });
+  assert.equal(latest().of('watch').length, before);
+  latest().say({ t: 'inbox', entry });
+  assert.deepEqual(latest().of('watch').slice(before), [{ t: 'watch', conversation: ROOM, last_seq: 1 }]);
+  latest().say({ t: 'inbox', entry: { ...entry, updated: 2 } });
+  assert.equal(desk.state.threads[ROOM].isGone, true); // until the server has answered
+});

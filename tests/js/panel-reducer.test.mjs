@@ -161,6 +161,31 @@ test('it upserts a line of the inbox, removes it, and keeps its tab as a memory'
   assert.deepEqual(gone.open, ['c1']);
 });
 
+const LOST = { t: 'error', code: 'not_found', sentence: 'no', conversation: 'c1' };
+test('it shows nothing as true of a conversation that it does not follow any more', () => {
+  const proven = run(...OPENED.slice(0, 3), { t: 'reset', conversation: 'c1', epoch: 'e1', view: PROVEN }, OPENED[4]);
+  const { view: shown, isGone, isLost } = reduce(proven, LOST, NOW).threads.c1;
+  assert.deepEqual([isGone, isLost, shown.standing, shown.entry.level], [true, true, null, 0]);
+});
+
+test('it follows anew what is ours again, and not what only waits for somebody', () => {
+  const lost = run(...OPENED, LOST, { t: 'gone', conversation: 'c1' });
+  const waiting = reduce(lost, { t: 'inbox', entry: entry({ state: 'waiting', agent: '' }) }, NOW);
+  assert.deepEqual([waiting.threads.c1.isGone, waiting.threads.c1.wantsWatch], [true, false]);
+  const back = reduce(waiting, { t: 'inbox', entry: entry() }, NOW);
+  assert.deepEqual([back.threads.c1.isGone, back.threads.c1.wantsWatch], [true, true]);
+  const again = reduce(back, { t: 'reset', conversation: 'c1', epoch: 'e1', view: view(), resumed: true }, NOW);
+  assert.deepEqual([again.threads.c1.isGone, again.threads.c1.isLost, again.threads.c1.wantsWatch], [false, false, false]);
+  assert.deepEqual(seqs(reduce(again, message(3), NOW)), [1, 2, 3]);
+});
+
+test('it calls a reply held, not sent, when no event tells it', () => {
+  const held = run(...OPENED, POST, LOST, { ...ACK, held: 'h1' });
+  assert.deepEqual([held.pending[0].state, held.pending[0].isHeld], ['acked', true]);
+  const anew = reduce(held, { t: 'reset', conversation: 'c1', epoch: 'e1', view: view() }, NOW);
+  assert.deepEqual(anew.pending, []); // it comes among the events
+});
+
 test('it puts away a kept tab that the server does not know', () => {
   const kept = run({ t: 'do_start', me: ME }, { t: 'do_open', conversation: 'c9' }, WELCOME);
   const state = reduce(kept, { t: 'error', code: 'not_found', sentence: '', conversation: 'c9' }, NOW);

@@ -16,6 +16,7 @@ from aparte.frames import (
     PAGE_EVENTS,
     RESUME_EVENTS,
     AssignedBody,
+    Error,
     Event,
     Events,
     Frame,
@@ -51,6 +52,13 @@ def _portions(parts: Parts, items: list[Event]) -> Iterator[list[Event]]:
         size += length
     if portion:
         yield portion
+
+
+def lost(conversation: str) -> Error:
+    """Tells a client that it does not follow this conversation, in the words that a wrong id gets: without it a screen
+    would take what it last saw for what is."""
+    error = NotFound()
+    return Error(error.code, str(error), "", conversation)
 
 
 async def follow(parts: Parts, peer: Peer, conversation: str, last_seq: Seq, epoch: str) -> None:
@@ -121,6 +129,7 @@ def _take_away(parts: Parts, written: list[Stored]) -> None:
                 agent = peer.caller.agent if isinstance(peer.caller, AgentCaller) else None
                 if agent is not None and not agent.role.leads and agent.id != stored.body.agent_id:
                     parts.hub.unwatch(peer, stored.conversation)
+                    peer.say(lost(stored.conversation))
 
 
 async def refill(parts: Parts) -> None:

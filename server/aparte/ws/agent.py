@@ -6,7 +6,7 @@ from typing import Final
 
 from aparte import frames
 from aparte.actions import acts, checks, door, following, messages, threads
-from aparte.errors import TooMany
+from aparte.errors import NotFound, TooMany
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
 
@@ -15,7 +15,10 @@ async def _watch(socket: Socket, frame: frames.Watch) -> None:
     if len(socket.peer.watched) >= frames.MAX_WATCHED and frame.conversation not in socket.peer.watched:
         raise TooMany("Too many conversations are open on this screen. Close some tabs.")
     epoch = socket.parts.store.epoch
-    await following.follow(socket.parts, socket.peer, frame.conversation, frame.last_seq, epoch)
+    try:
+        await following.follow(socket.parts, socket.peer, frame.conversation, frame.last_seq, epoch)
+    except NotFound:
+        socket.peer.say(following.lost(frame.conversation))
 
 
 async def _unwatch(socket: Socket, frame: frames.Unwatch) -> None:

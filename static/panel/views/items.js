@@ -106,7 +106,7 @@ export function Unsent({ p, item }) {
   const { verb } = item;
   if (verb.t !== 'post' && verb.t !== 'note') return null;
   const isLate = desk.now() - item.at > PATIENCE_SECONDS || item.code !== undefined;
-  const stage = item.state === 'acked' ? w.sent : isLate ? w.notYet : w.waiting;
+  const stage = item.state === 'acked' ? (item.isHeld ? w.held : w.sent) : isLate ? w.notYet : w.waiting;
   return html`<article class="bubble ${verb.t === 'note' ? 'note' : 'ours'} unsent" data-state=${item.state}>
     <p class="who">${verb.t === 'note' ? `${w.note} · ${w.fromYou}` : w.fromYou}</p>
     <${Prose} text=${verb.text} />
@@ -117,7 +117,7 @@ export function Unsent({ p, item }) {
           <button type="button" class="button small" onClick=${() => takeBack(p, verb.conversation, verb.t === 'note' ? 'note' : 'reply', verb.text, item.cid)}>${w.edit}</button>
           <button type="button" class="button small quiet" onClick=${() => desk.dispatch({ t: 'do_forget', cid: item.cid })}>${w.discard}</button>
         </p>`
-      : html`<p class="meta" data-late=${isLate && item.state === 'waiting'}><${Icon} name=${item.state === 'acked' ? 'check' : 'clock'} />${stage}</p>`}
+      : html`<p class="meta" data-late=${isLate && item.state === 'waiting'}><${Icon} name=${item.isHeld ? 'hand' : item.state === 'acked' ? 'check' : 'clock'} />${stage}</p>`}
   </article>`;
 }
 

@@ -181,6 +181,10 @@ function Bottom({ p, thread }) {
   const { state, desk, w } = p;
   const entry = thread.view?.entry;
   const conversation = thread.id;
+  if (thread.isLost && state.inbox[conversation]) {
+    return html`<div class="bar"><p>${w.backLead}</p>
+      <button type="button" class="button primary" onClick=${() => desk.open(conversation)}>${w.show}</button></div>`;
+  }
   if (thread.isGone) {
     const holder = nameOf(state, entry?.agent ?? '');
     const isElsewhere = entry?.state === 'assigned' && holder && !isMine(state, entry);
