@@ -105,7 +105,7 @@ async def test_many_peers_are_told_in_turns(server: Server) -> None:
     await Jobs(server.parts)._positions()
     counting.cancel()
     server.parts.hub.peers.difference_update(crowd)
-    assert turns >= 10
+    assert turns > 5
     for visitor in sockets:
         await visitor.expect("pos")
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import pytest
+
+from aparte import auth
+from aparte.actions import following
 from clients import Visitor, new_cid
 from harness import BOOKING, DUPONT, Server
+
+pytestmark = pytest.mark.both_stores
 
 
 async def again(server: Server, token: str) -> Visitor:
@@ -32,6 +41,46 @@ async def test_it_cuts_who_came_with_the_older_secret(server: Server) -> None:
     assert await thief.closed() == 4401
     await claire.reply(thread, "Still here?")
     await visitor.event("message", text="Still here?")
+
+
+async def test_it_cuts_who_is_still_on_the_way_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older secret was good when it came, and its socket does not watch anything yet."""
+    visitor, _, thread = await server.meeting()
+    await server.prove(visitor, thread)
+    await visitor.expect("token")
+    thief, go = await again(server, visitor.token), asyncio.Event()
+
+    async def late(*_: Any) -> None:
+        await go.wait()
+
+    monkeypatch.setattr(following, "follow", late)
+    await thief.hello()
+    await visitor.send("token_kept")
+    assert await thief.closed() == 4401
+    go.set()
+
+
+async def test_it_cuts_who_was_found_and_had_not_come_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, _, thread = await server.meeting()
+    await server.prove(visitor, thread)
+    await visitor.expect("token")
+    find, found, go = auth.visitor_of, asyncio.Event(), asyncio.Event()
+
+    async def late(*arguments: Any) -> Any:
+        session = await find(*arguments)
+        if not found.is_set():
+            found.set()
+            await go.wait()
+        return session
+
+    monkeypatch.setattr(auth, "visitor_of", late)
+    thief = await again(server, visitor.token)
+    await thief.send("hello", v=1, site="air", token=visitor.token)
+    await found.wait()
+    await visitor.send("token_kept")
+    await visitor.settle()
+    go.set()
+    assert await thief.closed() == 4401
 
 
 async def test_the_older_secret_finds_nothing_afterwards(server: Server) -> None:

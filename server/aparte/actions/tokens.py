@@ -37,10 +37,9 @@ def offer(tx: Tx, session: str) -> str:
 async def keep(parts: Parts, caller: VisitorCaller, confirmed_by: Peer) -> None:
     """From now on only the newer secret counts; other sockets that came in with the older one are cut."""
     current = await parts.store.write(lambda tx: people.keep_token(tx, caller.session))
-    for thread in list(confirmed_by.watched):
-        for peer in parts.hub.watchers(thread, staff=False):
-            one = peer.caller
-            is_older = isinstance(one, VisitorCaller) and one.session == caller.session and one.key != current
-            if is_older and peer is not confirmed_by:
-                peer.cut(REPLACED)
+    for peer in list(parts.hub.peers):  # also one that is still on its way into its conversation
+        one = peer.caller
+        is_older = isinstance(one, VisitorCaller) and one.session == caller.session and one.key != current
+        if is_older and peer is not confirmed_by:
+            peer.cut(REPLACED)
     confirmed_by.caller = VisitorCaller(caller.session, caller.visitor, caller.site, current)

@@ -192,6 +192,9 @@ async def _visitor_hello(socket: Socket, data: str) -> None:
     if found and found[1].came_with == "next":
         await tokens.keep(parts, found[0], peer)
     elif found and found[1].came_with == "old":
+        # Asked again: another tab may have kept the newer token since we looked, and before we were among the peers.
+        if await auth.visitor_of(parts, site.id, hello.token) is None:
+            raise NotSignedIn()
         peer.say(frames.NewToken(tokens.following(parts.store.vault, found[1].id, found[1].current)))
 
 
