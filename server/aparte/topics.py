@@ -79,6 +79,11 @@ _STAFF_PAYMENT: Final = (
         rf"(?:{_DUE})\b[^.!?]{{0,60}}?{_AMOUNT}|{_AMOUNT}[^.!?]{{0,40}}?\b(?:{_DUE})\b",
         needs_digit=True,
     ),
+    _rule(  # it costs 58 euros more
+        "more extra plus supplementaire supplementaires additional additionnel additionnels",
+        rf"{_AMOUNT} (?:more|extra|en plus|de plus|supplementaires?|additional|additionnels?)\b|(?:additional|extra) {_AMOUNT}",
+        needs_digit=True,
+    ),
     _rule(  # you have 240 euros in your account; transfer 240 euros
         "have avez has account accounts card compte carte savings checking transfer transferring send sending virement virer verser",
         rf"(?:you have|vous avez|{_YOUR} (?:[a-z]{{1,12}} ){{0,2}}has) {_AMOUNT}"
@@ -115,6 +120,13 @@ _STAFF_PAYMENT: Final = (
         r"(?:received?|recu|got|processed|refunded|rembourse|issued|emis|took|taken|encaisse|initiated|effectue) (?:your|the|a|votre|vos|le|un) (?:[a-z'-]{1,15} ){0,2}?(?:payment|paiement|reglement|refund|remboursement|transfer|virement)"
         r"|(?:payment|transfer|refund|supplement|fee|difference|invoice|facture|paiement|virement|remboursement) (?:has been|was|is|a ete|est|a bien ete) (?:being |now |successfully |bien )?(?:paid|charged|payee?|reglee?|debitee?|received|made|done|sent|processed|processing|complete|completed|initiated|issued|successful|declined|refused|accepted|effectuee?|recue?|acceptee?|refusee?|emise?|en cours)\b",
     ),
+)
+
+# In a text about a booking this makes it one about money.
+_MONEY: Final = re.compile(
+    rf"\b(?:{_AMOUNT}|payments?|paiements?|supplements?|surcharges?|refund(?:ed|s)?|rembours[a-z]{{1,6}}|invoices?|factures?"
+    r"|paid|payee?s?|charged|debited|debitee?s?|prelevee?s?|fees?|frais)\b",
+    re.ASCII,
 )
 
 _STAFF_BOOKING: Final = (
@@ -242,7 +254,7 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
     if _speaks_of(payment, plain, words, has_digit):
         return Noticed("payment", references)
     if references or _speaks_of(booking, plain, words, has_digit):
-        return Noticed("booking", references)
+        return Noticed("payment" if by_staff and _MONEY.search(plain) else "booking", references)
     return _NOTHING
 
 
