@@ -147,6 +147,7 @@ async def test_only_the_sites_own_pages_may_frame_it(server: Server) -> None:
     frame = await server.http.get(f"/frame/air?origin={server.airline_url}")
     assert policy_of(frame)["frame-ancestors"] == server.airline_url
     assert f'"origin":"{server.airline_url}"' in frame.text
+    assert server.airline_url not in (await server.http.get("/frame/air")).text  # the page need not know the others
     for path in ("/chat/air", "/panel", "/not-me", "/widget.js", "/nope"):
         assert policy_of(await server.http.get(path))["frame-ancestors"] == "'none'", path
 

@@ -134,7 +134,6 @@ def _widget(parts: Parts, assets: Assets, site: Site, lang: str, *, mode: str, o
         "phone": site.phone,
         "lang": lang,
         "mode": mode,
-        "origins": list(site.origins),
         "origin": origin,
         "checks": bool(site.records_url and parts.mailer.is_on),
         "privacy": {

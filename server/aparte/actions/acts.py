@@ -13,9 +13,10 @@ from aparte import guard
 from aparte.actions import door, gate
 from aparte.actions.checks import alarm, show_late
 from aparte.actions.messages import Written, kept
-from aparte.actions.parts import SYSTEM, Parts
+from aparte.actions.parts import Parts
 from aparte.errors import AparteError, BadInput, BadState, Frozen, MailDeferred, NotFound, RecordsDown
 from aparte.frames import ActBody, Option, Record
+from aparte.identity.life import SYSTEM
 from aparte.model import AgentCaller
 from aparte.policy import RECORD_ACTS
 from aparte.records import Connector, connector_of

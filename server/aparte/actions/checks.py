@@ -16,7 +16,7 @@ from aparte import guard
 from aparte.actions import door, tokens
 from aparte.actions.inbox import about_of
 from aparte.actions.messages import Written, kept, refuse_closed, release_held
-from aparte.actions.parts import SYSTEM, Parts
+from aparte.actions.parts import Parts
 from aparte.address import mask
 from aparte.delivery import Letter, code_letter, letter_language
 from aparte.errors import (
@@ -32,7 +32,7 @@ from aparte.errors import (
 )
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
-from aparte.identity.life import Asked, audit_once, normal_reference
+from aparte.identity.life import SYSTEM, Asked, audit_once, normal_reference
 from aparte.model import AgentCaller, Caller, VisitorCaller
 from aparte.records import Contact, Located, connector_of
 from aparte.store import Connection, Tx, checks, cid_key, conversations, outbox, people

@@ -11,10 +11,10 @@ from typing import Final, TypeVar
 import structlog
 
 from aparte.actions import gate
-from aparte.actions.parts import SYSTEM, Parts
+from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.hub import SLOW
-from aparte.identity.life import DAY
+from aparte.identity.life import DAY, SYSTEM
 from aparte.model import Level
 from aparte.store import AHEAD_SECONDS, Tx, checks, keeping, people
 from aparte.store.conversations import Conversation

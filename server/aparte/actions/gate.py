@@ -11,7 +11,7 @@ from typing import Final
 from aparte import guard, topics
 from aparte.actions.parts import Parts
 from aparte.errors import NeedsCheck, OtherRecord, Unreadable
-from aparte.identity.life import normal_reference
+from aparte.identity.life import record_index
 from aparte.model import Level, Site
 from aparte.policy import NOTHING_PROVEN, Allow, AskCheck, Assurance, Hold, Policy, Refuse, decide, fresh
 from aparte.store import Tx, conversations
@@ -46,10 +46,6 @@ def lower_stale(parts: Parts, tx: Tx, row: Conversation) -> None:
         parts.life.lower(tx, row, "expired")
 
 
-def index_of(tx: Tx, site: str, reference: str) -> str:
-    return tx.vault.mac("index", "record", site, normal_reference(reference)).hex()
-
-
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What an agent's text is about, and why it waits; without a code it may leave."""
@@ -71,7 +67,7 @@ def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -
     if noticed.topic == "general" and not noticed.references:
         return _GENERAL
     assurance = assurance_of(proof_of(tx.vault, row), row)
-    quoted: list[str | None] = [index_of(tx, row.site_id, one) for one in noticed.references]
+    quoted: list[str | None] = [record_index(tx, row.site_id, one).hex() for one in noticed.references]
     for record in quoted or [None]:
         match decide(f"talk.{noticed.topic}", record, assurance, parts.policy, tx.now):
             case Hold(code=code, topic=topic):

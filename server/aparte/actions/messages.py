@@ -13,10 +13,10 @@ import msgspec
 
 from aparte import guard
 from aparte.actions import door, gate
-from aparte.actions.parts import SYSTEM, Parts
+from aparte.actions.parts import Parts
 from aparte.errors import AparteError, BadState, Denied, NotFound
 from aparte.frames import AssignedBody, DroppedBody, EmptyBody, HeldBody, MessageBody, NoteBody
-from aparte.identity.life import Asked
+from aparte.identity.life import SYSTEM, Asked
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
 from aparte.store import Answer, Tx, checks, cid_key, events, new_id
 from aparte.store.checks import Held
@@ -270,7 +270,7 @@ async def override(
         if not caller.agent.role.leads and (held.body.topic == "payment" or held.body.code != "needs_check"):
             tx.audit(who, "gate.override_refused", row.id, held.one.id)
             return Denied("Only a supervisor may send this against the gate.")
-        tx.append(row, "note", NoteBody(guard.clean(reason).text), sender=who, visible=False)
+        tx.append(row, "note", NoteBody(guard.clean(reason).text, "override"), sender=who, visible=False)
         tx.audit(who, "gate.override", row.id, held.one.id)
         return _let_go(tx, row, held, key, mac)
 

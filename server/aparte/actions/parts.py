@@ -23,7 +23,6 @@ from aparte.store import Store
 from aparte.vault import PasswordGate
 
 MOST_SHOWN: Final = 1_000  # conversations whose shown options are remembered
-SYSTEM: Final = ("system", "")
 
 
 def policy_of(settings: Settings) -> Policy:

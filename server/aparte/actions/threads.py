@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from aparte import guard
 from aparte.actions import door, gate, tokens
 from aparte.actions.messages import Written, as_received, assign, drop_all_held, refuse_closed, say
-from aparte.actions.parts import SYSTEM, Parts
+from aparte.actions.parts import Parts
 from aparte.errors import BadState, NotFound
-from aparte.frames import ClosedBody, EmptyBody
-from aparte.identity.life import Asked
+from aparte.frames import ClosedBody, EmptyBody, NoteBody
+from aparte.identity.life import SYSTEM, Asked
 from aparte.model import AgentCaller, Caller, State, VisitorCaller
 from aparte.store import Tx, cid_key, conversations, new_id, people, sites
 from aparte.store.conversations import About, Conversation
@@ -195,11 +195,12 @@ async def close(parts: Parts, caller: Caller, cid: str, conversation: str) -> Wr
     return await parts.store.write(apply)
 
 
-async def unfreeze(parts: Parts, caller: AgentCaller, cid: str, conversation: str) -> Written:
-    """A supervisor lets a frozen conversation go on; nothing is proven in it. Raises NotFound for others."""
+async def unfreeze(parts: Parts, caller: AgentCaller, cid: str, conversation: str, reason: str) -> Written:
+    """A supervisor lets a frozen conversation go on; nothing is proven in it. The reason stays in the thread as a
+    note. Raises NotFound for others."""
 
     def apply(tx: Tx) -> Written:
-        asked, before = _asked(tx, caller, conversation, cid, "unfreeze")
+        asked, before = _asked(tx, caller, conversation, cid, "unfreeze", reason)
         if before is not None:
             return before
         row = door.enter(tx, caller, conversation)
@@ -208,6 +209,8 @@ async def unfreeze(parts: Parts, caller: AgentCaller, cid: str, conversation: st
         if row.is_frozen:
             row.is_frozen = False
             gate.lower_stale(parts, tx, row)
+            note = NoteBody(guard.clean(reason).text, "unfreeze")
+            tx.append(row, "note", note, sender=door.actor(caller), visible=False)
             tx.append(row, "unfrozen", EmptyBody(), sender=SYSTEM, visible=True, key=asked.key, mac=asked.mac)
             tx.audit(door.actor(caller), "conversation.unfreeze", row.id)
         return Written(row.id, row.staff_seq, tx.now)
