@@ -212,7 +212,7 @@ def filled(kind: Any) -> Any:
     if get_origin(kind) in (typing.Union, types.UnionType):
         return filled(next(one for one in get_args(kind) if one is not type(None)))
     if get_origin(kind) is Literal:
-        return get_args(kind)[0]
+        return next(one for one in get_args(kind) if one)  # "" is the default where it may stand
     if get_origin(kind) is list:
         return [filled(get_args(kind)[0])]
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):

@@ -179,9 +179,11 @@ async def test_not_me_takes_back_what_was_proven(server: Server) -> None:
     await server.post("/api/not-me", {"token": await link_of(server)})
     assert (await visitor.event("standing", why="not_me"))["body"]["standing"] == {"level": 0}
     odile = await server.agent("odile")
-    assert await claire.refused("unfreeze", conversation=thread) == "not_found"
-    await odile.do("unfreeze", conversation=thread)
+    assert await claire.refused("unfreeze", conversation=thread, reason="He called us") == "not_found"
+    await odile.do("unfreeze", conversation=thread, reason="He called us")
     await visitor.event("unfrozen")
+    await claire.event("note", text="He called us", reason="unfreeze")
+    assert "He called us" not in visitor.everything
     assert await claire.refused("show_record", conversation=thread) == "needs_check"
     await visitor.say(thread, "Here I am again")
     assert {"level.down", "conversation.unfreeze"} <= set(server.audited(thread))
@@ -213,7 +215,7 @@ async def test_not_me_of_an_earlier_letter_ends_the_check_under_way_too(server: 
     await server.post("/api/not-me", {"token": first})
     await claire.event("alarm", code="not_me")
     odile = await server.agent("odile")
-    await odile.do("unfreeze", conversation=thread)
+    await odile.do("unfreeze", conversation=thread, reason="He called us")
     assert await tries(visitor, thread, check, code) == "code_refused"
     await server.post("/api/not-me", {"token": second})
     await claire.event("alarm", code="not_me")

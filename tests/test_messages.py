@@ -187,7 +187,7 @@ async def test_an_agent_may_override_for_a_booking_and_the_reason_stays(server: 
     one = await held(claire, thread, ABOUT_BOOKING)
     await claire.do("override", conversation=thread, held=one, reason="He stands before me")
     await visitor.event("message", text=ABOUT_BOOKING)
-    await claire.event("note", text="He stands before me")
+    await claire.event("note", text="He stands before me", reason="override")
     await hears_nothing(visitor, "stands before")
     assert "gate.override" in server.audited(thread)
     assert await claire.refused("override", conversation=thread, held=one, reason="again") == "not_found"

@@ -45,7 +45,7 @@ async def test_repeated_wishes_get_their_first_answers_whatever_came_between(ser
     assert await claire.do("ask_check", conversation=thread, cid=asked["cid"]) == asked
     assert await visitor.refused("start_check", conversation=thread, reference=BOOKING) == "frozen"
     assert server.rows("SELECT staff_seq FROM conversation") == top
-    freed = await odile.do("unfreeze", conversation=thread)
+    freed = await odile.do("unfreeze", conversation=thread, reason="He called us")
     given = await claire.do("transfer", conversation=thread, agent=server.agent_id("marc"))
     top = server.rows("SELECT staff_seq FROM conversation")
     # It is no longer hers: what she did is told again all the same, and to nobody else.
@@ -53,6 +53,6 @@ async def test_repeated_wishes_get_their_first_answers_whatever_came_between(ser
     assert await claire.do("transfer", **again, cid=given["cid"]) == given
     assert await claire.do("claim", conversation=thread, cid=claimed["cid"]) == claimed
     assert await (await server.agent()).refused("transfer", **again) == "not_found"
-    assert await odile.do("unfreeze", conversation=thread, cid=freed["cid"]) == freed
+    assert await odile.do("unfreeze", conversation=thread, reason="He called us", cid=freed["cid"]) == freed
     assert await odile.refused("close", conversation=thread, cid=freed["cid"]) == "cid_conflict"
     assert server.rows("SELECT staff_seq FROM conversation") == top

@@ -11,6 +11,8 @@ import pytest
 from clients import new_cid, new_visitor_token
 from harness import Server, Start
 
+pytestmark = pytest.mark.both_stores
+
 EVERYTHING = ("visitor", "visitor_session", "conversation", "event", "outbox", "identity_check", "tally")
 
 
@@ -179,7 +181,7 @@ async def test_an_agent_reaches_the_queue_and_the_own_ones_alone(server: Server)
         {"t": "change", "option": "x"},
         {"t": "drop_held", "held": absent},
         {"t": "override", "held": absent, "reason": "because"},
-        {"t": "unfreeze"},
+        {"t": "unfreeze", "reason": "because"},
     ]
     for frame in ways:
         answers = [{**await marc.ask(**frame, conversation=one), "cid": ""} for one in (thread, absent)]

@@ -113,6 +113,9 @@ export const words = {
   sendAnyway: 'Send anyway…',
   overrideTitle: 'Send without a check?',
   overrideLead: 'Your name, the reason and the time are recorded.',
+  unfreezeTitle: 'Release the conversation?',
+  unfreezeLead: 'The owner of the booking said: this is not me. Release it only when you know who is writing. Nothing is proven in it afterwards.',
+  reasonOf: { override: 'Reason for sending anyway', unfreeze: 'Reason for the release' },
   reason: 'Reason',
   reasonHint: 'Three characters or more',
 

@@ -80,7 +80,7 @@ export interface StaffView {
 
 // ── bodies of events ──
 export interface MessageBody { text: string; removed?: string[]; held?: string }
-export interface NoteBody { text: string }
+export interface NoteBody { text: string; reason?: 'override' | 'unfreeze' }
 export interface HeldBody { held: string; text: string; code: string; topic: string }
 export interface DroppedBody { held: string }
 export interface AssignedBody { agent: Face; agent_id?: string; by?: string }

@@ -8,6 +8,8 @@ from msgspec import Meta, field
 
 from aparte.frames.words import MAX_WATCHED, Cid, Frame, Id, Reference, Seq, Short, Text
 
+Reason = Annotated[str, Meta(min_length=3, max_length=200)]
+
 
 class AgentHello(Frame, tag="hello"):
     """First frame. `ticket` comes from POST /api/ticket; `conversations` are the open tabs with their last number."""
@@ -75,7 +77,7 @@ class Override(Frame, tag="override"):
     cid: Cid
     conversation: Id
     held: Id
-    reason: Annotated[str, Meta(min_length=3, max_length=200)]
+    reason: Reason
 
 
 class ShowRecord(Frame, tag="show_record"):
@@ -94,7 +96,8 @@ class Change(Frame, tag="change"):
 
 
 class Unfreeze(Frame, tag="unfreeze"):
-    """A supervisor lets a frozen conversation go on."""
+    """A supervisor lets a frozen conversation go on: with a reason; audited."""
 
     cid: Cid
     conversation: Id
+    reason: Reason

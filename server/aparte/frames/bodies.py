@@ -18,6 +18,7 @@ class MessageBody(Part):
 
 class NoteBody(Part):
     text: str
+    reason: Literal["", "override", "unfreeze"] = ""  # the deed of its writer that it gives the reason of
 
 
 class HeldBody(Part):

@@ -82,7 +82,8 @@ async def _change(socket: Socket, frame: frames.Change) -> None:
 
 
 async def _unfreeze(socket: Socket, frame: frames.Unfreeze) -> None:
-    socket.acknowledge(frame.cid, await threads.unfreeze(socket.parts, socket.agent, frame.cid, frame.conversation))
+    written = await threads.unfreeze(socket.parts, socket.agent, frame.cid, frame.conversation, frame.reason)
+    socket.acknowledge(frame.cid, written)
 
 
 RULES: Final[dict[type, Rule]] = {

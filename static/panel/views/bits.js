@@ -12,7 +12,7 @@ import { Icon } from './icons.js';
 /** @typedef {import('../state.js').Entry} Entry */
 /** @typedef {import('../words.js').Words} Words */
 /** @typedef {import('../../shared/frames.js').Lang} Lang */
-/** @typedef {{kind: 'check'|'transfer'|'close'|'help'|'leave', conversation: string}
+/** @typedef {{kind: 'check'|'transfer'|'close'|'unfreeze'|'help'|'leave', conversation: string}
  *   | {kind: 'override', conversation: string, held: string}
  *   | {kind: 'change', conversation: string, option: import('../../shared/frames.js').Option}} Asked */
 /**

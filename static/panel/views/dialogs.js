@@ -24,6 +24,8 @@ export function Question({ p, asked, version, onClose }) {
       return html`<${CloseIt} p=${p} asked=${asked} onClose=${onClose} />`;
     case 'override':
       return html`<${Override} p=${p} asked=${asked} onClose=${onClose} />`;
+    case 'unfreeze':
+      return html`<${Unfreeze} p=${p} asked=${asked} onClose=${onClose} />`;
     case 'change':
       return html`<${Change} p=${p} asked=${asked} onClose=${onClose} />`;
     case 'leave':
@@ -104,19 +106,28 @@ function CloseIt({ p, asked, onClose }) {
 }
 
 /** @param {Props<'override'>} props */
-function Override({ p, asked, onClose }) {
-  const { desk, w } = p;
-  const { conversation, held } = asked;
+const Override = ({ p, asked: { conversation, held }, onClose }) => html`<${WithReason} w=${p.w} title=${p.w.overrideTitle} deed=${p.w.sendIt}
+  act=${(/** @type {string} */ reason) => p.desk.ask({ t: 'override', conversation, held, reason })} onClose=${onClose} />`;
+
+/** @param {Props<'unfreeze'>} props */
+const Unfreeze = ({ p, asked: { conversation }, onClose }) => html`<${WithReason} w=${p.w} title=${p.w.unfreezeTitle} lead=${p.w.unfreezeLead} deed=${p.w.unfreeze}
+  act=${(/** @type {string} */ reason) => p.desk.ask({ t: 'unfreeze', conversation, reason })} onClose=${onClose} />`;
+
+/**
+ * What somebody answers for.
+ * @param {{w: View['w'], title: string, lead?: string, deed: string, act: (reason: string) => void, onClose: () => void}} props
+ */
+function WithReason({ w, title, lead, deed, act, onClose }) {
   const [reason, setReason] = useState('');
   const isReady = reason.trim().length >= 3;
-  const send = () => desk.ask({ t: 'override', conversation, held, reason: reason.trim() });
-  return html`<${Dialog} title=${w.overrideTitle} w=${w} onClose=${onClose}>
-    <form onSubmit=${answered(send, onClose)}>
+  return html`<${Dialog} title=${title} w=${w} onClose=${onClose}>
+    <form onSubmit=${answered(() => act(reason.trim()), onClose)}>
+      ${lead && html`<p>${lead}</p>`}
       <p>${w.overrideLead}</p>
       <label>${w.reason}<input name="reason" autofocus maxlength="200" autocomplete="off" value=${reason} aria-describedby="reason-hint"
         onInput=${(/** @type {any} */ event) => setReason(event.currentTarget.value)} /></label>
       <p class="soft" id="reason-hint">${w.reasonHint}</p>
-      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button danger" disabled=${!isReady}>${w.sendIt}</button><//>
+      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button danger" disabled=${!isReady}>${deed}</button><//>
     </form>
   <//>`;
 }

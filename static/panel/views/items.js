@@ -54,7 +54,7 @@ function Row({ p, thread, event, fate, step }) {
       return html`<${Bubble} p=${p} thread=${thread} event=${event} />`;
     case 'note':
       return html`<article class="bubble note">
-        <p class="who"><${Icon} name="note" /> ${w.note} · ${whoOf(p, event)}</p>
+        <p class="who"><${Icon} name="note" /> ${event.body.reason ? w.reasonOf[event.body.reason] : w.note} · ${whoOf(p, event)}</p>
         <${Prose} text=${event.body.text} />
         <p class="meta"><time>${clock(event.at, p.lang)}</time></p>
       </article>`;

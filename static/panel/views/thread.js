@@ -200,7 +200,7 @@ function Bottom({ p, thread }) {
   }
   return html`
     ${may === 'frozen' && html`<div class="bar" data-kind="bad"><p><${Icon} name="frozen" /> ${w.frozenLead} ${leads(state) ? '' : w.frozenWait}</p>
-      ${leads(state) && html`<button type="button" class="button" disabled=${isBusy(state, conversation, 'unfreeze')} onClick=${() => desk.ask({ t: 'unfreeze', conversation })}>${w.unfreeze}</button>`}</div>`}
+      ${leads(state) && html`<button type="button" class="button" disabled=${isBusy(state, conversation, 'unfreeze')} onClick=${() => p.ask({ kind: 'unfreeze', conversation })}>${w.unfreeze}</button>`}</div>`}
     ${(may === 'note' || may === 'lead') && html`<div class="bar"><p>${w.withOther(nameOf(state, entry.agent ?? ''))} ${may === 'note' ? w.noteOnly : ''}</p></div>`}
     <${Composer} p=${p} conversation=${conversation} mayReply=${may === 'reply' || may === 'lead'} />
   `;
