@@ -139,9 +139,24 @@ def test_it_trusts_the_proxy_at_its_fixed_address_and_nobody_else() -> None:
     app, proxy = COMPOSE["services"]["app"], COMPOSE["services"]["proxy"]
     trusted = app["environment"]["APARTE_TRUSTED_PROXIES"]
     assert trusted == proxy["networks"]["front"]["ipv4_address"]
-    subnet = COMPOSE["networks"]["front"]["ipam"]["config"][0]["subnet"]
-    assert ipaddress.ip_address(trusted) in ipaddress.ip_network(subnet)
+    given = COMPOSE["networks"]["front"]["ipam"]["config"][0]
+    subnet, handed_out = ipaddress.ip_network(given["subnet"]), ipaddress.ip_network(given["ip_range"])
+    assert ipaddress.ip_address(trusted) in subnet
+    # Else a service that starts before the proxy could get its address, and the proxy none.
+    assert handed_out.subnet_of(subnet)
+    assert ipaddress.ip_address(trusted) not in handed_out
+    fixed = [one["networks"]["front"] for one in COMPOSE["services"].values() if one["networks"].get("front")]
+    assert fixed == [proxy["networks"]["front"]], "the other services' addresses come from the range"
     assert "ports" not in app, "the application would be reachable beside its proxy"
+
+
+def test_it_passes_the_mail_servers_account_and_a_file_in_a_volume_with_its_password() -> None:
+    app = COMPOSE["services"]["app"]
+    assert app["environment"]["APARTE_SMTP_USER"] == "${SMTP_USER:-}"
+    # Without a user there is no file either: one without the other is a wrong setting.
+    path = re.fullmatch(r"\$\{SMTP_USER:\+(/[^}]+)\}", app["environment"]["APARTE_SMTP_PASSWORD_FILE"])
+    assert path
+    assert any(path[1].startswith(one.partition(":")[2] + "/") for one in app["volumes"])
 
 
 def test_it_keeps_chat_and_panel_on_host_names_of_their_own() -> None:
