@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,12 +20,12 @@ import uvloop
 from rich.console import Console
 
 from aparte import bench
-from aparte.bench import load, replay, report, scan, servers, weigh, wire
+from aparte.bench import growth, load, replay, report, scan, servers, weigh, wire
 from aparte.bench.report import Row, none_of
 from aparte.bench.talk import Desk, Talk, join, new_cid, new_token, of, visitor
 from aparte.errors import BadInput, Unavailable
 
-SMALL = bench.Extent(rounds=1, seconds=0.2, light_seconds=0.5, idle=20, starts=1)
+SMALL = bench.Extent(rounds=1, seconds=0.2, light_seconds=0.5, idle=20, starts=1, readers=20, events=2, repeats=2)
 GENERAL = [
     {"from": "customer", "text": "Good morning, does the lounge have a piano?", "topic": "general"},
     {"from": "agent", "text": "It does, beside the window.", "topic": "general"},
@@ -51,7 +53,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str,
     lines = [{"id": "1", "turns": GENERAL}, {"id": "2", "turns": BOOKING}, {"id": "3", "services": [], "turns": []}]
     spoken.write_text("\n".join(json.dumps(line) for line in lines) + "\n\n")
     data, rows = folder / "kept", folder / "rows.json"
-    status = bench.run(dialogues=spoken, data=data, json_file=rows, check=True, extent=SMALL)
+    status = bench.run(dialogues=spoken, data=data, json_file=rows, check=True, seed=100, extent=SMALL)
     return data, json.loads(rows.read_text()), status
 
 
@@ -68,6 +70,10 @@ def test_it_writes_every_row_with_its_bounds(kept: tuple[Path, list[dict[str, ob
     assert bounds["loader, gzip"] == (3, 2)
     assert bounds["widget opened, loader included, gzip"] == (25, 16)
     assert bounds["panel, gzip"] == (60, 45)
+    assert bounds["one event to 20 readers, against sending in a loop"] == (0.7, 0.9)
+    for wait in ("inbox", "opening a conversation", "a page of history", "sending a message"):
+        assert bounds[f"{wait}, against a store of 300"] == (2, 1.2)
+    assert bounds["start to ready, store of 100 messages"] == (1.5, 0.8)
     assert all(
         float(str(row["value"])) > 0 for row in rows if row["unit"] not in ("", "%")
     )  # nothing was left unmeasured
@@ -89,6 +95,12 @@ def test_it_counts_what_became_of_the_dialogues(kept: tuple[Path, list[dict[str,
     assert found["agents' turns held where every turn is general"] == 0
     assert found["texts found in clear, of 6"] == 0
     assert found["canaries found in clear, of 10"] == 0
+
+
+def test_it_fills_a_store_as_the_product_does(kept: tuple[Path, list[dict[str, object]], int]) -> None:
+    with contextlib.closing(sqlite3.connect(kept[0] / "growth" / "big" / "data" / "aparte.db")) as database:
+        seeded = "SELECT count(*), max(staff_seq) FROM event WHERE conversation_id IN (SELECT id FROM conversation WHERE state = 'closed')"
+        assert database.execute(seeded).fetchone() == (100, growth.TURNS)
 
 
 def test_it_keeps_data_keys_and_logs(kept: tuple[Path, list[dict[str, object]], int]) -> None:

@@ -14,15 +14,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import uvloop
 from rich.console import Console
+from rich.progress import Progress
 
-from aparte.bench import load, replay, report, scan, servers, weigh
+from aparte.bench import fan, growth, load, replay, report, scan, servers, weigh
 from aparte.bench.replay import Counts, Dialogue
 from aparte.bench.report import Row
 from aparte.bench.servers import Installation, Running
@@ -44,6 +45,9 @@ class Extent:
     light_seconds: float = 20.0
     idle: int = 5_000  # visitors
     starts: int = STARTS
+    readers: int = fan.READERS
+    events: int = 50  # said to them in each round
+    repeats: int = 60  # of each wait on a short and a long history
 
 
 def run(
@@ -53,13 +57,14 @@ def run(
     json_file: Path | None = None,
     check: bool = False,
     rounds: int = 3,
+    seed: int = 0,
     extent: Extent | None = None,
 ) -> int:
     """Measures, prints the table, and keeps what it was told to keep.
 
     Args: dialogues: a file to replay; data: a new folder for data, key ring and logs, kept afterwards; json_file:
     gets the rows; check: whether a missed figure makes the status 1; rounds: of echo and whole path; extent: instead
-    of `rounds`.
+    of `rounds`; seed: messages of a long history to compare a short one with.
     Returns: the exit status. Raises: BadInput for a file or folder that cannot be used; Unavailable when the server
     under test fails.
     """
@@ -74,6 +79,8 @@ def run(
         rows = _measure(console, made, extent)
         if spoken is not None:
             rows += _replayed(console, made, spoken)
+        if seed:
+            rows += _grown(console, made.folder / "growth", seed, extent)
         report.show(Console(highlight=False), rows)
         if json_file is not None:
             report.write(json_file, rows)
@@ -152,6 +159,8 @@ async def _speed(
     with _step(console, f"{PER_SECOND:g} messages per second"):
         took = await hall.trickle(server, per_second=PER_SECOND, seconds=extent.light_seconds)
     hall.close()
+    with _step(console, f"one event to {extent.readers:,} readers"):
+        fanned = await _fan_out(made, extent, desk, server, echo, port)
     ratios = [path.per_cpu_second / floor.per_cpu_second for path, floor in zip(paths, floors, strict=True)]
     floor = statistics.median(one.per_cpu_second for one in floors)
     path = statistics.median(one.per_cpu_second for one in paths)
@@ -163,6 +172,28 @@ async def _speed(
         Row("whole path, 100 senders, by the clock", wall, "messages per second"),
         Row("latency at 20 messages per second, p50", _quantile(took, 0.50) * 1e3, "ms", 3, 2, better="less"),
         Row("latency at 20 messages per second, p99", _quantile(took, 0.99) * 1e3, "ms", 8, 5, better="less"),
+        *fanned,
+    ]
+
+
+async def _fan_out(
+    made: Installation, extent: Extent, desk: Desk, server: Running, echo: Running, port: int
+) -> list[Row]:
+    crowd, speaker = await fan.floor(port, extent.readers)
+    tabs, agent, conversation = await fan.product(made, desk, extent.readers)
+    floors, ours = [], []
+    try:
+        for _ in range(max(3, extent.rounds)):
+            floors.append(await fan.at_floor(crowd, speaker, echo, extent.events))
+            ours.append(await fan.at_product(tabs, agent, conversation, server, extent.events))
+    finally:
+        for wire in (*crowd.wires, *tabs.wires, speaker, agent.wire):
+            wire.cut()
+    ratios = [one.per_cpu_second / floor.per_cpu_second for one, floor in zip(ours, floors, strict=True)]
+    name = f"one event to {extent.readers:,} readers"
+    return [
+        Row(name, statistics.median(one.per_cpu_second for one in ours), "deliveries per CPU-second"),
+        Row(f"{name}, against sending in a loop", statistics.median(ratios), "", 0.7, 0.9, better="more"),
     ]
 
 
@@ -206,6 +237,43 @@ def _sizes(made: Installation) -> list[Row]:
         Row("fetched later, with the first words typed, gzip", later / KB, "KB"),
         Row("panel, gzip", panel / KB, "KB", 60, 45, better="less"),
     ]
+
+
+# ── a long history ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _grown(console: Console, folder: Path, messages: int, extent: Extent) -> list[Row]:
+    small, big = servers.make(folder / "small"), servers.make(folder / "big")
+    with _counted(console, f"seeding {messages:,} messages", messages) as progress:
+        growth.fill(big, messages, progress)
+    with (
+        servers.serve(small),
+        servers.serve(big),
+        _counted(console, "short and long history in turn", extent.repeats) as progress,
+    ):
+        waits = growth.compare(small, big, extent.repeats, progress)
+    rows = []
+    for name, (short, long) in waits.items():
+        rows.append(Row(f"{name}, store of {messages:,} messages", long * 1e3, "ms"))
+        rows.append(Row(f"{name}, against a store of {growth.LONG}", long / short, "times", 2, 1.2, better="less"))
+    with _step(console, f"{extent.starts} starts of each"):
+        starts = _starts(big, extent.starts)
+        short_start = _starts(small, extent.starts).value
+    rows.append(Row(f"start to ready, store of {messages:,} messages", starts.value, "s", 1.5, 0.8, better="less"))
+    rows.append(
+        Row("start to ready, against a short history", starts.value / short_start, "times", 2, 1.2, better="less")
+    )
+    return rows
+
+
+@contextlib.contextmanager
+def _counted(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Shows how far it has got."""
+    start = time.monotonic()
+    with Progress(console=console, transient=True) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda done: shown.update(task, completed=done)
+    console.print(f"[dim]{what}: {time.monotonic() - start:.0f} s[/dim]")
 
 
 # ── dialogues ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,10 +26,40 @@ async def _echo(socket: WebSocket) -> None:
         return
 
 
+_crowd: set[WebSocket] = set()
+
+
+async def _listener(socket: WebSocket) -> None:
+    await socket.accept()
+    _crowd.add(socket)
+    try:
+        await socket.receive_text()
+    except WebSocketDisconnect:
+        _crowd.discard(socket)
+
+
+async def _speaker(socket: WebSocket) -> None:
+    """What it says goes to the whole crowd: encoded once, sent in a loop."""
+    await socket.accept()
+    try:
+        while True:
+            text = await socket.receive_text()
+            for one in list(_crowd):
+                await one.send_text(text)
+    except WebSocketDisconnect:
+        return
+
+
 def server(port: int) -> uvicorn.Server:
     """The echo server, with what `aparte.app.server_for` sets: the same protocol, sizes, no compression, no log."""
     config = uvicorn.Config(
-        Starlette(routes=[WebSocketRoute("/", _echo)]),
+        Starlette(
+            routes=[
+                WebSocketRoute("/", _echo),
+                WebSocketRoute("/crowd", _listener),
+                WebSocketRoute("/crowd/speaker", _speaker),
+            ]
+        ),
         host="127.0.0.1",
         port=port,
         loop="none",

@@ -32,7 +32,16 @@ from aparte.cli import parts
 )
 @click.option("--check", is_flag=True, help="Status 1 when a figure that must hold does not.")
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Rounds; the median counts.")
-def bench(dialogues: Path | None, data: Path | None, json_file: Path | None, check: bool, rounds: int) -> None:
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 100_000_000),
+    default=0,
+    metavar="N",
+    help="Compare a store of N messages with a nearly empty one; a million takes some minutes.",
+)
+def bench(
+    dialogues: Path | None, data: Path | None, json_file: Path | None, check: bool, rounds: int, seed: int
+) -> None:
     """Measure speed, latency, memory, start and sizes, in a server process of its own, and print one table.
 
     \b
@@ -40,8 +49,9 @@ def bench(dialogues: Path | None, data: Path | None, json_file: Path | None, che
       aparte bench
       aparte bench --rounds 5 --check --json figures.json
       aparte bench --dialogues dialogues.jsonl --data ./kept
+      aparte bench --seed 1000000
     """
     from aparte import logs
 
     logs.configure("warning")
-    sys.exit(parts.measure(dialogues=dialogues, data=data, json_file=json_file, check=check, rounds=rounds))
+    sys.exit(parts.measure(dialogues=dialogues, data=data, json_file=json_file, check=check, rounds=rounds, seed=seed))
