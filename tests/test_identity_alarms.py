@@ -130,18 +130,18 @@ async def test_letters_for_one_booking_are_counted_together_however_it_is_typed(
 
 async def test_what_the_browser_told_is_not_needed_for_a_code(server: Server) -> None:
     visitor, _, thread = await server.meeting()
-    server.change("UPDATE conversation SET about = zeroblob(120)")
+    server.change("UPDATE conversation SET about = ?", bytes(120))
     check, code = await asked(server, visitor, thread)
     await visitor.do("code", conversation=thread, check=check, code=code)
 
 
-@pytest.mark.parametrize("touched", ["outbox SET sealed = zeroblob(120)", "identity_check SET tries = 4"])
-async def test_a_code_that_can_never_leave_raises_an_alarm(server: Server, touched: str) -> None:
+@pytest.mark.parametrize(("touched", "value"), [("outbox SET sealed", bytes(120)), ("identity_check SET tries", 4)])
+async def test_a_code_that_can_never_leave_raises_an_alarm(server: Server, touched: str, value: object) -> None:
     visitor, claire, thread = await server.meeting()
     await company_is_down(server)
     await visitor.do("start_check", conversation=thread, reference=BOOKING)
     await claire.event("alarm", code="records_down")
-    server.change(f"UPDATE {touched}")
+    server.change(f"UPDATE {touched} = ?", value)
     server.parts.ring()
     await claire.event("alarm", code="unreadable")
 
