@@ -13,7 +13,7 @@ import structlog.testing
 from aparte.actions import expiry, people
 from aparte.hub import Peer
 from aparte.jobs import Jobs
-from clients import AgentDesk
+from clients import AgentDesk, new_cid
 from harness import PASSWORD, Server, Start, email_of
 
 
@@ -85,6 +85,26 @@ async def test_an_agent_at_work_stays_signed_in_and_one_who_has_left_does_not(st
         assert await marc.closed() == 4401
         await claire.reply(thread, "Here it is")
         await server.agent_again(claire.cookie)
+
+
+@pytest.mark.parametrize("frame", ["note", "post"])
+async def test_who_is_cut_is_heard_no_more(server: Server, monkeypatch: pytest.MonkeyPatch, frame: str) -> None:
+    """Not even while the end of the socket is still on its way."""
+    _, claire, thread = await server.meeting()
+    [peer] = server.parts.hub.agents()
+    close, go = peer.close, asyncio.Event()
+
+    async def late(code: int) -> None:
+        await go.wait()
+        await close(code)
+
+    monkeypatch.setattr(peer, "close", late)
+    peer.cut(4401)
+    await claire.send(frame, conversation=thread, cid=new_cid(), text="Am I heard?")
+    await asyncio.sleep(0.5)
+    go.set()
+    assert await claire.closed() == 4401
+    assert server.rows("SELECT count(*) FROM event WHERE sender_kind = 'agent'") == [(0,)]
 
 
 async def test_many_peers_are_told_in_turns(server: Server) -> None:

@@ -63,6 +63,21 @@ def test_it_forgets_a_conversation_without_trace(vault: Vault, keyring: Path, ro
     again.close()
 
 
+def test_it_forgets_many_in_one_look(vault: Vault, keyring: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = vault.new_pairs([(f"v_{n}", f"c_{n}") for n in range(40)])
+    needles = [wrapped(keyring, key) for _, key in pairs]
+    looks: list[int] = []
+    really = FileRing.scrub
+    monkeypatch.setattr(FileRing, "scrub", lambda ring, found: (looks.append(len(found)), really(ring, found)))
+    vault.forget(*(key for _, key in pairs[:30]))
+    assert looks == [30]
+    left = on_disk(keyring)
+    assert [core(needle) in left for needle in needles] == [False] * 30 + [True] * 10
+    with pytest.raises(ValueError, match="installation"):
+        vault.forget(pairs[39][1], vault.installation)
+    assert core(needles[39]) in on_disk(keyring)
+
+
 def test_it_forgets_a_person_with_all_conversations(vault: Vault, keyring: Path) -> None:
     (person, first), (other, kept) = vault.new_pairs([("v_one", "c_one"), ("v_two", "c_two")])
     second = vault.new_conversation("c_three", person)

@@ -118,9 +118,13 @@ async def _forget_old(parts: Parts) -> int:
                 peer.end(SLOW)
         return is_gone
 
-    async def destroy(key: int) -> bool:
-        await parts.store.off_loop(parts.store.vault.forget, key)
-        await parts.store.write(lambda tx: keeping.settle(tx, key))
+    async def destroy(keys: list[int]) -> bool:
+        def settle(tx: Tx) -> None:
+            for key in keys:
+                keeping.settle(tx, key)
+
+        await parts.store.off_loop(parts.store.vault.forget, *keys)
+        await parts.store.write(settle)
         return True
 
     # Each page begins behind the one before, so that a conversation that cannot be forgotten stops no other.
@@ -130,6 +134,8 @@ async def _forget_old(parts: Parts) -> int:
         last = due[-1]
     key = 0
     while owed := await parts.store.read(lambda c, key=key: keeping.owed(c, AT_ONCE, key)):  # type: ignore[misc]  # as above
-        await _each(owed, destroy)
+        # The ring's files are looked through once for all of them; one by one only where that fails.
+        if not await _each([owed], destroy):
+            await _each([[one] for one in owed], destroy)
         key = owed[-1]
     return forgotten

@@ -260,21 +260,25 @@ class Vault:
         """16 bytes of a keyed hash under a subkey of a conversation's key: gone with it."""
         return blob.short_mac(self._secret(key)[1], parts)
 
-    def forget(self, key: int) -> None:
-        """Destroy a person's key with its conversations' keys, or one conversation's. What they sealed is gone.
+    def forget(self, *keys: int) -> None:
+        """Destroy people's keys with their conversations' keys, or conversations'. What they sealed is gone.
 
-        On return the wrapped bytes are in no file of the ring: deleted with overwriting, log emptied, files scanned.
-        A key that does not exist is forgotten already. Takes tens of milliseconds: call it on a worker thread.
+        On return the wrapped bytes are in no file of the ring: deleted with overwriting, log emptied, files scanned
+        once for all of them. A key that does not exist is forgotten already. Takes tens of milliseconds and more: call
+        it on a worker thread.
         Raises: ValueError for the installation's key; errors.StoreDown when traces may be left: call it again.
         """
-        if key == self.installation:
+        if self.installation in keys:
             raise ValueError("the installation's key cannot be forgotten: every agent would be lost")
-        gone = self._ring.destroy(key, (PERSON, CONVERSATION), CONVERSATION)
-        with self._lock:
-            self._forgotten += 1
-            for row in gone:
-                self._cache.pop(row.id, None)
-        self._ring.scrub([blob.core(row.wrapped) for row in gone])
+        needles: list[bytes] = []
+        for key in keys:
+            gone = self._ring.destroy(key, (PERSON, CONVERSATION), CONVERSATION)
+            with self._lock:
+                self._forgotten += 1
+                for row in gone:
+                    self._cache.pop(row.id, None)
+            needles += [blob.core(row.wrapped) for row in gone]
+        self._ring.scrub(needles)
 
     def _secret(self, key: int) -> tuple[bytes, bytes]:
         """The key, and its subkey for `conversation_mac`."""

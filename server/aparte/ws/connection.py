@@ -204,8 +204,8 @@ async def _listen(socket: Socket, receive: Receive) -> None:
     try:
         while socket.peer.ending is None:
             data = await _next(receive)
-            if data is None:
-                return
+            if data is None or socket.peer.ending is not None:
+                return  # who was cut while we waited is heard no more
             ears.is_busy = True
             await ears.hear(data)
             ears.is_busy = False
