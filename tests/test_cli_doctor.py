@@ -250,6 +250,15 @@ async def asked(url: str, key: str = "airline-1", content: str = SECRET) -> tupl
     return (await asyncio.to_thread(doctor))["site air"]
 
 
+async def test_it_doubts_a_booking_system_without_mail() -> None:
+    assert doctor()["mail"][0]
+    assert "✓ mail:" in aparte("doctor").stdout
+    await asked("http://127.0.0.1:1/records")
+    found = await asyncio.to_thread(aparte, "doctor")
+    assert "! mail: no smtp_host" in found.stdout
+    assert "air has a booking system" in found.stdout
+
+
 async def test_it_asks_the_booking_system() -> None:
     app = create_airline(chat_url="http://127.0.0.1:1", site="air", secret=SECRET.encode(), today=date(2026, 11, 26))
     async with serving(app) as origin:

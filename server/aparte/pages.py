@@ -135,7 +135,7 @@ def _widget(parts: Parts, assets: Assets, site: Site, lang: str, *, mode: str, o
         "lang": lang,
         "mode": mode,
         "origin": origin,
-        "checks": bool(site.records_url and parts.mailer.is_on),
+        "checks": parts.can_check(site),
         "privacy": {
             "host": auth.chat_origin(parts.settings).partition("://")[2],
             "kept_days": parts.settings.retention_days,

@@ -32,6 +32,13 @@ export const isMine = (state, entry) => entry?.state === 'assigned' && entry.age
  */
 export const mayOverride = (state, held) => leads(state) || (held.code === 'needs_check' && held.topic !== 'payment');
 
+/**
+ * Whether a check can be asked for: the site has mail and a connector.
+ * @param {State} state
+ * @param {Entry|undefined} entry
+ */
+export const canCheck = (state, entry) => state.sites.find((site) => site.id === entry?.site)?.checks ?? false;
+
 /** Whether the last word is the customer's.
  * @param {Entry} entry */
 export const awaitsAnswer = (entry) => entry.state === 'waiting' || entry.snippet_from === 'visitor';

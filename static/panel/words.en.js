@@ -210,6 +210,7 @@ export const words = {
   contact: 'Address on file',
   askCheck: 'Ask for a check',
   askAgain: 'Ask for another check',
+  noChecks: 'Checks are not set up for this site, so nobody can be proven here. Offer the telephone or the desk.',
   askTitle: 'Check who is speaking',
   askLead: 'A code goes to the address that the company already holds. You do not see that address.',
   reference: 'Booking number',

@@ -193,6 +193,7 @@ export const words = {
   contact: 'Adresse connue',
   askCheck: 'Demander une vérification',
   askAgain: 'Demander une autre vérification',
+  noChecks: 'Les vérifications ne sont pas configurées pour ce site : personne ne peut être vérifié ici. Proposez le téléphone ou le guichet.',
   askTitle: 'Vérifier qui parle',
   askLead: 'Un code part vers l’adresse que l’entreprise détient déjà. Vous ne voyez pas cette adresse.',
   reference: 'Numéro de réservation',

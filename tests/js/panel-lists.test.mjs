@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { meant } from '../../static/panel/keys.js';
-import { counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from '../../static/panel/lists.js';
+import { canCheck, counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from '../../static/panel/lists.js';
 import { reason } from '../../static/panel/notify.js';
 import { INITIAL } from '../../static/panel/reducer.js';
 import { fates, hasOlder, standingNow, steps, topVisible } from '../../static/panel/thread.js';
@@ -19,6 +19,12 @@ const stateOf = (entries, role = 'agent') => ({
   inbox: Object.fromEntries(entries.map((one) => [one.id, one])),
 });
 const mine = (id, more = {}) => entry(id, { state: 'assigned', agent: 'me', ...more });
+
+test('it asks for a check only where one can succeed', () => {
+  const sites = [{ id: 's', name: 'S', checks: true }, { id: 'bare', name: 'Bare' }];
+  const state = { ...stateOf([]), sites };
+  assert.deepEqual([entry('a'), entry('b', { site: 'bare' }), undefined].map((one) => canCheck(state, one)), [true, false, false]);
+});
 
 test('it puts who waits longest first and the answered after', () => {
   const state = stateOf([

@@ -52,11 +52,15 @@ class LetterRow(msgspec.Struct, frozen=True):
     language: str
 
 
+def _require_set_up(parts: Parts, row: Conversation) -> None:
+    """Raises BadState."""
+    if not parts.can_check(parts.store.directory.sites[row.site_id]):
+        raise BadState("Checks are not set up for this site. Tell the operator.")
+
+
 def _reference(parts: Parts, row: Conversation, given: str, known: str) -> str:
     """The reference to check, in its normal form. Raises BadInput, BadState."""
-    site = parts.store.directory.sites[row.site_id]
-    if not site.records_url or not parts.mailer.is_on:
-        raise BadState("Checks are not set up for this site. Tell the operator.")
+    _require_set_up(parts, row)
     reference = normal_reference(given or known)
     if not 3 <= len(reference) <= 40 or guard.clean(given).found:
         raise BadInput("That is not a booking number.")
@@ -83,6 +87,7 @@ async def ask(parts: Parts, caller: AgentCaller, cid: str, conversation: str, re
         if before is not None:
             return before
         door.enter_open(tx, caller, conversation)
+        _require_set_up(parts, row)
         if not reference.strip():
             tx.audit(door.actor(caller), "check.request", row.id)
             parts.life.offer(tx, row, "", asked)

@@ -124,7 +124,7 @@ def say(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text) -
     )
     row.last_said, row.active_at = stored.staff_seq, tx.now
     row.unread += 1
-    if site.records_url and not row.has_check:
+    if parts.can_check(site) and not row.has_check:
         wanted, references = gate.wants_check(parts, tx, row, site, cleaned.text)
         if wanted:
             parts.life.offer(tx, row, references[0] if references else "")

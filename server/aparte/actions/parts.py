@@ -16,7 +16,7 @@ from aparte.frames import Option
 from aparte.hub import Hub, Peer
 from aparte.identity.life import Life
 from aparte.limits import Window
-from aparte.model import Level
+from aparte.model import Level, Site
 from aparte.policy import DEFAULT_POLICY, Freshness, Policy
 from aparte.records import Records
 from aparte.store import Store
@@ -78,3 +78,7 @@ class Parts:
     # Agents' sockets between hello and welcome: the lines that changed meanwhile.
     greeted: dict[Peer, set[str]] = field(default_factory=dict)
     options: Shown = field(default_factory=Shown)  # what an agent was shown, by conversation
+
+    def can_check(self, site: Site) -> bool:
+        """Whether anybody can be proven here: there is a system that has the addresses, and mail to send to them."""
+        return bool(site.records_url and self.mailer.is_on)

@@ -160,7 +160,10 @@ async def agent_welcome(parts: Parts, caller: AgentCaller, inbox: list[Entry]) -
         parts.store.epoch,
         parts.store.now(),
         Colleague(agent.id, agent.name, agent.role.value, True),
-        [site_face(parts, one) for one in parts.store.directory.sites.values()],
+        [
+            msgspec.structs.replace(site_face(parts, one), checks=parts.can_check(one))
+            for one in parts.store.directory.sites.values()
+        ],
         colleagues(parts),
         _shortened(inbox),
     )

@@ -34,11 +34,13 @@ _NO_RECORD: Final = "DOCTOR0"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, whether it is well, and what was seen or is to be done."""
+    """One line: what was looked at, whether it is well, and what was seen or is to be done. `doubt`: it is well only if it
+    is meant so."""
 
     name: str
     ok: bool
     says: str
+    doubt: bool = False
 
 
 def all_of(settings: Settings) -> list[Finding]:
@@ -195,7 +197,7 @@ def _address(settings: Settings) -> Iterator[Finding]:
 
 def _mail(settings: Settings) -> Iterator[Finding]:
     if not settings.smtp_host:
-        yield Finding("mail", True, "no smtp_host: no letters leave, and checks by e-mail are not offered")
+        yield _no_mail(settings)
         return
     try:
         asyncio.run(_greet(settings))
@@ -205,6 +207,18 @@ def _mail(settings: Settings) -> Iterator[Finding]:
         yield Finding("mail", False, f"{where}: {told}: compare the settings smtp_* and mail_from")
     else:
         yield Finding("mail", True, f"{settings.smtp_host}:{settings.smtp_port} lets us in")
+
+
+def _no_mail(settings: Settings) -> Finding:
+    """Right for a site without a booking system; for one with it, what it is there for does not happen."""
+    says = "no smtp_host: no letters leave, and checks by e-mail are not offered"
+    try:
+        connected = [one.id for one in _sites(settings) if one.records_url]
+    except errors.AparteError:
+        connected = []  # told where the sites are looked at
+    if connected:
+        says += f", though {', '.join(connected)} has a booking system: set smtp_host and mail_from"
+    return Finding("mail", True, says, bool(connected))
 
 
 async def _greet(settings: Settings) -> None:

@@ -39,5 +39,5 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         click.echo(msgspec.json.encode(findings).decode())
     else:
         for one in findings:
-            click.echo(f"{'✓' if one.ok else '✗'} {one.name}: {one.says}")
+            click.echo(f"{'✗' if not one.ok else '!' if one.doubt else '✓'} {one.name}: {one.says}")
     sys.exit(0 if all(one.ok for one in findings) else 1)

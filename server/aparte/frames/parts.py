@@ -87,6 +87,7 @@ class SiteFace(Part):
     accent: str = ""
     phone: str = ""
     online: bool = False  # an agent is at the desk now
+    checks: bool = False  # to agents only: a check can be asked for
 
 
 class Privacy(Part):

@@ -4,7 +4,7 @@
  * @module
  */
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
-import { isMine, leads, mayWrite } from '../lists.js';
+import { canCheck, isMine, leads, mayWrite } from '../lists.js';
 import { meant } from '../keys.js';
 import { Choice } from '../kept.js';
 import { allowNotifications, beep, notificationsDenied } from '../notify.js';
@@ -180,7 +180,7 @@ function obey(p, meaning, target, isInField) {
       p.ask({ kind: meaning, conversation });
       return true;
     case 'check':
-      if (may !== 'reply' && may !== 'lead') return false;
+      if ((may !== 'reply' && may !== 'lead') || !canCheck(state, entry)) return false;
       p.ask({ kind: 'check', conversation });
       return true;
     case 'help':

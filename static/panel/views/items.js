@@ -7,7 +7,7 @@ import { html } from '../../shared/preact.js';
 import { Prose } from '../../shared/prose.js';
 import { clock, dayName, dayOf, price } from '../../shared/time.js';
 import { PATIENCE_SECONDS } from '../desk.js';
-import { isBusy, isMine, leads, mayOverride } from '../lists.js';
+import { canCheck, isBusy, isMine, leads, mayOverride } from '../lists.js';
 import { fates, steps } from '../thread.js';
 import { explain } from '../words.js';
 import { callOf, useSecond } from './bits.js';
@@ -144,6 +144,7 @@ function Held({ p, event, fate }) {
   const isMoney = topic === 'payment';
   const why = isMoney && code === 'needs_check' ? w.heldWhyMoney : /** @type {Record<string, string>} */ (w.heldWhy)[code] ?? explain(w, code, '');
   const goesByItself = code === 'needs_check' || code === 'other_record';
+  const isCheckable = canCheck(state, state.threads[conversation]?.view?.entry);
   const mayAct = isMine(state, state.inbox[conversation]) || leads(state);
   const isFrozen = state.inbox[conversation]?.frozen ?? false;
   const isTakingBack = isBusy(state, conversation, 'drop_held');
@@ -152,9 +153,9 @@ function Held({ p, event, fate }) {
   return html`<article class="held" aria-label=${w.held}>
     <p class="who"><${Icon} name="hand" /> <strong>${w.held}</strong> · ${whoOf(p, event)} · <time>${clock(event.at, p.lang)}</time></p>
     <${Prose} text=${text} />
-    <p class="why">${why}${goesByItself ? ` ${w.heldGoes}` : ''}</p>
+    <p class="why">${why}${goesByItself ? ` ${isCheckable ? w.heldGoes : w.noChecks}` : ''}</p>
     ${mayAct && html`<p class="acts">
-      ${goesByItself && !isFrozen && html`<button type="button" class="button small primary" onClick=${() => p.ask({ kind: 'check', conversation })}>${w.askCheck}</button>`}
+      ${goesByItself && isCheckable && !isFrozen && html`<button type="button" class="button small primary" onClick=${() => p.ask({ kind: 'check', conversation })}>${w.askCheck}</button>`}
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(() => takeBack(p, conversation, 'reply', text))}>${w.edit}</button>
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(undefined)}>${w.drop}</button>
       ${isFree && !isFrozen && html`<button type="button" class="button small quiet" disabled=${isBusy(state, conversation, 'override')}

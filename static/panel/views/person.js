@@ -6,7 +6,7 @@
 import { withoutDirections } from '../../shared/links.js';
 import { html, useEffect, useRef } from '../../shared/preact.js';
 import { clock, countdown, dayName, price } from '../../shared/time.js';
-import { isBusy, mayWrite, nameOf } from '../lists.js';
+import { canCheck, isBusy, mayWrite, nameOf } from '../lists.js';
 import { standingNow } from '../thread.js';
 import { callOf, remaining, useSecond } from './bits.js';
 import { Icon } from './icons.js';
@@ -55,7 +55,8 @@ function Proof({ p, thread }) {
       ${standing?.contact && html`<p class="soft">${w.contact}<br /><span class="mono">${standing.contact}</span></p>`}
       ${!isProven && html`<p class="soft">${w.nobodyLead}</p>`}
     </div>
-    ${mayAsk(p, thread) && html`<button type="button" class="button ${isProven || isUnderWay ? '' : 'primary'}" title="${w.askCheck} (A)"
+    ${mayAsk(p, thread) && !canCheck(p.state, thread.view?.entry) && html`<p class="soft">${w.noChecks}</p>`}
+    ${mayAsk(p, thread) && canCheck(p.state, thread.view?.entry) && html`<button type="button" class="button ${isProven || isUnderWay ? '' : 'primary'}" title="${w.askCheck} (A)"
         disabled=${isBusy(p.state, thread.id, 'ask_check')} onClick=${() => p.ask({ kind: 'check', conversation: thread.id })}>
       ${isProven || isUnderWay ? w.askAgain : w.askCheck}</button>`}
   </section>`;
