@@ -18,6 +18,22 @@ from harness import (
     Start,
 )
 
+async def test_no_check_is_offered_or_asked_for_where_none_can_succeed(start: Start) -> None:
+    async with start(smtp_host="", mail_from="") as server:
+        visitor, claire, thread = await server.meeting()
+        assert not claire.welcome["sites"][0].get("checks")
+        await visitor.say(thread, f"Please move my flight {BOOKING}")
+        for asked in ({}, {"reference": BOOKING}):
+            assert await claire.refused("ask_check", conversation=thread, **asked) == "bad_state"
+        assert await visitor.refused("start_check", conversation=thread, reference=BOOKING) == "bad_state"
+        await claire.reply(thread, f"Your booking {BOOKING} is confirmed.")
+        await claire.event("held", code="needs_check")
+        await visitor.settle()
+        assert visitor.heard("check") == []
+    async with start() as server:
+        assert (await server.agent()).welcome["sites"][0]["checks"]
+
+
 # ── the code ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -182,21 +182,6 @@ async def test_it_holds_what_staff_never_say(server: Server, text: str, code: st
     assert server.rows("SELECT state FROM held") == [("held",)]
 
 
-async def test_no_check_is_offered_or_asked_for_where_none_can_succeed(start: Start) -> None:
-    async with start(smtp_host="", mail_from="") as server:
-        visitor, claire, thread = await server.meeting()
-        assert not claire.welcome["sites"][0].get("checks")
-        await visitor.say(thread, f"Please move my flight {BOOKING}")
-        for asked in ({}, {"reference": BOOKING}):
-            assert await claire.refused("ask_check", conversation=thread, **asked) == "bad_state"
-        assert await visitor.refused("start_check", conversation=thread, reference=BOOKING) == "bad_state"
-        await held(claire, thread, ABOUT_BOOKING)
-        await visitor.settle()
-        assert visitor.heard("check") == []
-    async with start() as server:
-        assert (await server.agent()).welcome["sites"][0]["checks"]
-
-
 async def test_an_agent_may_override_for_a_booking_and_the_reason_stays(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     one = await held(claire, thread, ABOUT_BOOKING)

@@ -263,9 +263,17 @@ async def test_it_is_not_embedded_by_a_site_that_is_not_listed(browser: Browser,
         await stage.context(browser) as context,
     ):
         customer = Customer(await context.new_page())
+        logged: list[str] = []
+        customer.page.on("console", lambda message: logged.append(message.text))
         await customer.page.goto(elsewhere)
         await customer.launcher.press()
         await are_refused(customer.page, len(FRAMED) + 1)
+        # No empty box: a sentence for who pressed, and for who keeps the page what is wrong.
+        await expect(customer.page.get_by_role("alert")).to_contain_text("cannot be opened on this page")
+        await expect(customer.page.locator("aparte-chat iframe")).to_be_hidden()
+        assert [text for text in logged if f'Is {elsewhere} an origin of the site "air"?' in text]
+        await customer.launcher.press()
+        await expect(customer.page.get_by_role("alert")).to_be_hidden()
 
 
 # Also as if the asker were a listed page, and by every page that nobody may embed.
