@@ -3,24 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("harness", "clients", "threads")
 
+import databases  # noqa: E402 - as below
 import harness  # noqa: E402 (what it asserts is told in full only when it is imported after the line above)
 from aparte.store import Store  # noqa: E402 - as above
 from harness import Server, Start  # noqa: E402 - as above
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that is marked `both_stores` runs over SQLite and over PostgreSQL."""
+    marked = metafunc.definition.get_closest_marker
+    if "dialect" in metafunc.fixturenames and marked("both_stores") and not marked("sqlite_alone"):
+        metafunc.parametrize("dialect", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
+def dialect(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The store that this test is about."""
+    asked = str(getattr(request, "param", "sqlite"))
+    if asked == "postgresql" and databases.programs() is None:
+        if databases.NAMED in os.environ:
+            pytest.fail(f"{databases.NAMED} names no PostgreSQL")
+        pytest.skip("there is no PostgreSQL here; `python3 tests` gets one")
+    yield asked
+    databases.drop_all()
+
+
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, key ring and root key with one site and the agents: to be copied, never opened."""
+def prepared_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     asyncio.run(harness.prepare(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = databases.begin(tmp_path_factory.mktemp("template"))
+    asyncio.run(harness.prepare(folder))
+    databases.keep()
+    return folder
+
+
+@pytest.fixture
+def prepared(dialect: str, request: pytest.FixtureRequest) -> Path:
+    """Data, key ring and root key with one site and the agents: for `harness.copied`, never opened."""
+    folder: Path = request.getfixturevalue(f"prepared_on_{dialect}")
     return folder
 
 
@@ -40,6 +74,5 @@ async def server(start: Start) -> AsyncIterator[Server]:
 @pytest.fixture
 async def store(prepared: Path, tmp_path: Path) -> AsyncIterator[Store]:
     """The store alone, over the prepared data."""
-    shutil.copytree(prepared, tmp_path / "alone")
-    async with harness.opened(harness.settings_in(tmp_path / "alone")) as opened:
+    async with harness.opened(harness.settings_in(databases.copied(prepared, tmp_path / "alone"))) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""What the tests need beside Python packages: Node with its packages, and a browser.
+"""What the tests need beside Python packages: Node with its packages, a browser, and PostgreSQL.
 
 Knows where each may be found and how to get it where it is not. Runs on the standard library alone. A thing that
 can be neither found nor fetched ends the run with a sentence that says what to install.
@@ -108,13 +108,34 @@ def _fetched_browser(python: Path, npm: list[str]) -> str:
     return own
 
 
-def prepare(python: Path) -> dict[str, str]:
-    """Finds or fetches Node, npm's packages and a browser.
+def _postgres(python: Path) -> str:
+    """The folder of PostgreSQL's programs: the named one, the machine's, the wheel's, or by apt where we may."""
+    if named := os.environ.get("TESTS_POSTGRES"):
+        if not os.access(Path(named) / "initdb", os.X_OK):
+            stop(f"TESTS_POSTGRES names {named}, in which there is no initdb.")
+        return named
+    ask = [python, "-c", "import pgserver; print(pgserver.programs() or '')"]
+    found = _output(ask, cwd=ROOT / "tests")
+    if not found and os.geteuid() == 0 and shutil.which("apt-get"):
+        say("installing PostgreSQL with apt-get")
+        _output(["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"], seconds=300)
+        found = _output(ask, cwd=ROOT / "tests")
+    if not found:
+        stop("PostgreSQL could not be found or fetched. Install it, or name the folder of its programs in TESTS_POSTGRES.")
+    return found
 
-    Args: python is the environment's. Returns: environment variables for the tests: PATH, and TESTS_BROWSER, the
-    path of a Chromium. Ends the program with a sentence when something cannot be had.
+
+def prepare(python: Path) -> dict[str, str]:
+    """Finds or fetches Node, npm's packages, a browser and PostgreSQL.
+
+    Args: python is the environment's. Returns: environment variables for the tests: PATH, TESTS_BROWSER, the path of a
+    Chromium, and TESTS_POSTGRES, a folder of programs. Ends the program with a sentence when something cannot be had.
     """
     npm = put_node_on_path(python)
     if not _npm_packages(npm, ROOT):
         stop("npm could not install its packages (its reason is above).")
-    return {"PATH": os.environ["PATH"], "TESTS_BROWSER": _found_browser(python) or _fetched_browser(python, npm)}
+    return {
+        "PATH": os.environ["PATH"],
+        "TESTS_BROWSER": _found_browser(python) or _fetched_browser(python, npm),
+        "TESTS_POSTGRES": _postgres(python),
+    }

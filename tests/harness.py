@@ -30,7 +30,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging.handlers
-import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from datetime import date
@@ -42,10 +41,11 @@ import structlog.testing
 import websockets
 from starlette.applications import Starlette
 
+import databases
 from aparte import app as server_app
 from aparte.actions import people, sites
 from aparte.actions.parts import Parts
-from aparte.config import Settings
+from aparte.config import Database, Settings
 from aparte.demo.airline import CONNECTOR_PATH, Airline, create_airline
 from aparte.demo.mailbox import Mailbox
 from aparte.demo.sockets import loopback_socket, port_of
@@ -98,7 +98,12 @@ def site(airline_port: int = 9) -> Site:
 
 def settings_in(folder: Path, **chosen: Any) -> Settings:
     """Settings with their three places in `folder`, and limits that a fast test does not meet by accident."""
-    given: dict[str, Any] = {"logins_per_minute": 600, "opens_per_minute": 1_000, **chosen}
+    given: dict[str, Any] = {
+        "logins_per_minute": 600,
+        "opens_per_minute": 1_000,
+        **databases.urls(folder),
+        **chosen,
+    }
     return Settings(
         data=folder / "data", keyring=folder / "ring" / "ring.db", root_key=folder / "root" / "key", **given
     )
@@ -108,7 +113,7 @@ async def prepare(folder: Path) -> None:
     """Makes data, key ring and root key with one site and the agents, to be copied for each server."""
     settings = settings_in(folder)
     for path in (settings.keyring, settings.root_key):
-        path.parent.mkdir(mode=0o700, parents=True)
+        path.parent.mkdir(mode=0o700, parents=True)  # an empty folder for the ring, where it is in a database
     async with opened(settings, new=True) as store:
         await sites.add_site(store, site())
         for name, role in AGENTS.items():
@@ -118,7 +123,7 @@ async def prepare(folder: Path) -> None:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, *, new: bool = False) -> AsyncIterator[Store]:
     """The store alone, without a server."""
-    vault = (Vault.create if new else Vault.open)(keyring=settings.keyring, root_key=settings.root_key)
+    vault = (Vault.create if new else Vault.open)(keyring=settings.ring(), root_key=settings.root_key)
     try:
         store = await Store.open(settings, vault)
         try:
@@ -181,11 +186,16 @@ class Server:
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What a query beside the server finds in the data database."""
+        if isinstance(place := self.settings.database(), Database):
+            return databases.rows(place, query, *values)
         with contextlib.closing(sqlite3.connect(database_of(self.settings), timeout=5)) as database:
             return database.execute(query, values).fetchall()
 
     def change(self, statement: str, *values: object) -> None:
         """Does what somebody with access to the database could do. Fails when no row was touched."""
+        if isinstance(place := self.settings.database(), Database):
+            assert databases.change(place, statement, *values) > 0, statement
+            return
         with contextlib.closing(sqlite3.connect(database_of(self.settings), timeout=5)) as database, database:
             assert database.execute(statement, values).rowcount > 0, statement
 
@@ -380,7 +390,7 @@ def starter(template: Path, folder: Path) -> Start:
         number += 1
         place = again or folder / f"server-{number}"
         if again is None:
-            shutil.copytree(template, place)
+            databases.copied(template, place)
         return running(place, **chosen)
 
     return start

@@ -17,6 +17,8 @@ from aparte.store import Store, keeping
 from harness import Server, Start
 from threads import append, make_thread, row_of
 
+pytestmark = pytest.mark.both_stores
+
 DAY = 24 * 3600
 
 
@@ -133,6 +135,7 @@ def test_what_was_shown_is_not_remembered_without_an_end() -> None:
     assert "1" not in shown
 
 
+@pytest.mark.sqlite_alone
 async def test_no_key_outlives_its_rows_because_the_ring_was_busy_once(start: Start) -> None:
     async with start(retention_days=1) as server:
         visitor = await server.visitor()
@@ -150,6 +153,21 @@ async def test_no_key_outlives_its_rows_because_the_ring_was_busy_once(start: St
         assert server.rows("SELECT * FROM erasure") == []
 
 
+@pytest.mark.sqlite_alone
+async def test_a_touched_key_keeps_no_other_from_its_end(start: Start) -> None:
+    async with start(retention_days=1) as server:
+        visitor = await server.visitor()
+        await visitor.open("Forget me")
+        server.skip(2 * DAY)
+        server.change("INSERT INTO erasure (key_id) VALUES (?)", server.store.vault.installation)
+        await expiry.retention(server.parts)
+        assert server.rows("SELECT key_id FROM erasure") == [(server.store.vault.installation,)]
+        with contextlib.closing(sqlite3.connect(server.settings.keyring)) as ring:
+            people = "SELECT count(*) FROM key WHERE kind IN ('person', 'conversation')"
+            assert ring.execute(people).fetchone() == (0,)
+
+
+@pytest.mark.sqlite_alone
 async def test_a_touched_row_keeps_no_other_from_its_end(start: Start) -> None:
     async with start() as server:
         threads = []

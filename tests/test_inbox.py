@@ -14,6 +14,8 @@ from aparte.model import AgentCaller
 from clients import AgentDesk
 from harness import BOOKING, Server, Start
 
+pytestmark = pytest.mark.both_stores
+
 
 async def line(desk: AgentDesk, thread: str, **fields: Any) -> dict[str, Any]:
     """The first line of this conversation that has these fields."""

@@ -10,6 +10,8 @@ from aparte.actions import marks
 from aparte.errors import StoreDown
 from harness import Server, Start
 
+pytestmark = pytest.mark.both_stores
+
 
 def stored(server: Server) -> dict[str, int]:
     names = ("visitor_delivered", "visitor_read", "staff_delivered", "staff_read", "unread")

@@ -9,6 +9,8 @@ import pytest
 from clients import AgentDesk, Visitor, new_cid
 from harness import BOOKING, DUPONT, JANSEN, OTHER_BOOKING, Server, Start
 
+pytestmark = pytest.mark.both_stores
+
 ABOUT_BOOKING = f"Your booking {BOOKING} is confirmed."
 ABOUT_MONEY = "There is a 58 euro supplement; shall we charge the card on file?"
 CARD = "4111 1111 1111 1111"
@@ -300,6 +302,7 @@ async def test_a_limit_says_when_to_go_on(start: Start) -> None:
         await stranger.open("Me too")  # another's limit is not mine
 
 
+@pytest.mark.sqlite_alone
 async def test_a_full_disk_is_told_and_the_retry_is_shown_once(start: Start) -> None:
     async with start(messages_per_10s=1000) as server:
         await _full_disk(server)

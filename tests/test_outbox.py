@@ -13,11 +13,15 @@ import pytest
 import structlog.testing
 
 import aparte.outbox
+import databases
+from aparte.config import Database
 from aparte.errors import AparteError, MailDown, MailRefused, StoreDown, Unavailable
 from aparte.outbox import OutboxWorker
-from aparte.store import Store, database_of, outbox
+from aparte.store import Store, outbox
 from aparte.store.outbox import Row
 from threads import make_thread
+
+pytestmark = pytest.mark.both_stores
 
 
 class Post:
@@ -59,7 +63,9 @@ class Post:
         return self.rows("SELECT state, attempts FROM outbox ORDER BY created_at")
 
     def rows(self, query: str) -> list[Any]:
-        with contextlib.closing(sqlite3.connect(database_of(self.store._settings))) as database, database:
+        if isinstance(self.store.place, Database):
+            return databases.rows(self.store.place, query)
+        with contextlib.closing(sqlite3.connect(self.store.place)) as database, database:
             return database.execute(query).fetchall()
 
     async def until(self, *states: tuple[str, int]) -> None:

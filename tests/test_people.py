@@ -10,6 +10,8 @@ from aparte.app import ACCOUNT_LOGINS
 from aparte.errors import NotSignedIn, TooMany
 from harness import PASSWORD, Server, Start, email_of
 
+pytestmark = pytest.mark.both_stores
+
 OTHER = "another horse battery staple"
 
 

@@ -12,6 +12,8 @@ from aparte.model import Site
 from aparte.store import Store
 from harness import site
 
+pytestmark = pytest.mark.both_stores
+
 GOOD = site()
 
 

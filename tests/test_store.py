@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import stat
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+import databases
 import harness
 from aparte.actions import people
 from aparte.config import Settings
@@ -20,10 +20,12 @@ from aparte.vault import Vault
 from harness import opened
 from threads import append, make_thread
 
+pytestmark = pytest.mark.both_stores
+
 
 @pytest.fixture
 def settings(prepared: Path, tmp_path: Path) -> Settings:
-    shutil.copytree(prepared, tmp_path / "place")
+    databases.copied(prepared, tmp_path / "place")
     return harness.settings_in(tmp_path / "place")
 
 
@@ -98,6 +100,7 @@ async def test_it_sees_what_another_process_changed_in_the_directory(settings: S
         assert not await store.refresh()
 
 
+@pytest.mark.sqlite_alone
 async def test_it_says_that_a_file_is_no_database(settings: Settings) -> None:
     database_of(settings).write_bytes(b"no database " * 1000)
     vault = Vault.open(keyring=settings.keyring, root_key=settings.root_key)
@@ -117,6 +120,7 @@ async def test_it_raises_what_a_query_raises(store: Store) -> None:
         await store.read(lambda _c: 1 // 0)
 
 
+@pytest.mark.sqlite_alone
 async def test_it_keeps_texts_and_names_out_of_its_files(settings: Settings) -> None:
     async with opened(settings) as store:
         _, thread = await make_thread(store, name="Bartholomew Canary")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import databases
+from aparte.config import Database
 from clients import new_cid, new_visitor_token
 from harness import Server, Start
 
@@ -20,13 +22,19 @@ def counted(server: Server) -> dict[str, int]:
     return {table: server.rows(f"SELECT count(*) FROM {table}")[0][0] for table in EVERYTHING}
 
 
+def ring_of(server: Server) -> object:
+    """All that is in the key ring."""
+    place = server.settings.ring()
+    return databases.rows(place, "SELECT * FROM key") if isinstance(place, Database) else place.read_bytes()
+
+
 # ── opening ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_it_creates_nothing_before_the_first_message(server: Server) -> None:
     nothing, audit = counted(server), server.audited()
     keys = server.store.vault
-    ring = server.settings.keyring.read_bytes()
+    ring = ring_of(server)
     visitor = await server.visitor()
     thread = "t" * 22
     for frame in (
@@ -47,7 +55,7 @@ async def test_it_creates_nothing_before_the_first_message(server: Server) -> No
     assert set(nothing.values()) == {0}
     assert counted(server) == nothing
     assert server.audited() == audit
-    assert server.settings.keyring.read_bytes() == ring
+    assert ring_of(server) == ring
     assert keys is server.store.vault
     await visitor.open("Hello")
     assert counted(server)["conversation"] == 1

@@ -1,0 +1,93 @@
+"""Where a test's installation keeps its data: in its folder, or in a database of the tests' own PostgreSQL.
+
+A folder with a file `database` in it belongs to the database of that name, and a copy of the folder gets a copy of it.
+Data and key ring share one database here, which `config.load` would refuse: to copy two takes twice the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+import pgserver
+from aparte.config import Database
+from aparte.config.database import database_from
+from aparte.store import Store
+from pgserver import NAMED, programs
+
+__all__ = ["NAMED", "begin", "change", "copied", "drop_all", "keep", "place_of", "programs", "rows", "tamper", "urls"]
+
+_FILE: Final = "database"
+_made: list[str] = []
+
+
+def begin(folder: Path) -> Path:
+    """Lets the data of this empty folder be in a new, empty database. Returns: the folder."""
+    name = pgserver.shared().make()
+    _made.append(name)
+    (folder / _FILE).write_text(name)
+    return folder
+
+
+def copied(prepared: Path, place: Path) -> Path:
+    """A copy of an installation that nobody has open. Returns: its place."""
+    shutil.copytree(prepared, place)
+    if (prepared / _FILE).exists():
+        name = pgserver.shared().make((prepared / _FILE).read_text())
+        _made.append(name)
+        (place / _FILE).write_text(name)
+    return place
+
+
+def keep() -> None:
+    """What was made so far is not this test's alone."""
+    _made.clear()
+
+
+def drop_all() -> None:
+    """Removes what this test has made."""
+    while _made:
+        pgserver.shared().drop(_made.pop())
+
+
+def urls(folder: Path) -> dict[str, str]:
+    """The settings that lead to the folder's database; none on SQLite."""
+    if not (folder / _FILE).exists():
+        return {}
+    url = pgserver.shared().url((folder / _FILE).read_text())
+    return {"database_url": url, "keyring_url": url}
+
+
+def rows(place: Database, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """What a query finds, or what a statement returns. Args: query: with a question mark for each value."""
+    return pgserver.shared().run(_spoken(query), *values, database=place.name)
+
+
+def change(place: Database, statement: str, *values: object) -> int:
+    """Does what somebody with access to the database could do. Returns: how many rows that touched."""
+    return len(rows(place, f"{statement} RETURNING 1", *values))
+
+
+def _spoken(query: str) -> str:
+    """The query as PostgreSQL has it: values, and bytes that are written out."""
+    query = query.replace("?", "%s")
+    query = re.sub(r"x'([0-9a-f]*)'", r"decode('\1', 'hex')", query)
+    return re.sub(r"zeroblob\((\d+)\)", r"decode(repeat('00', \1), 'hex')", query)
+
+
+def tamper(store: Store, statement: str, *values: object) -> None:
+    """Does what somebody with access to the data database of this store could do. Fails when no row was touched."""
+    if isinstance(store.place, Database):
+        assert change(store.place, statement, *values) > 0, statement
+        return
+    with contextlib.closing(sqlite3.connect(store.place)) as database, database:
+        assert database.execute(statement, values).rowcount > 0, statement
+
+
+def place_of(folder: Path) -> Database:
+    """The database of a folder."""
+    return database_from(urls(folder)["database_url"], None)
