@@ -22,8 +22,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stdnum import luhn
 
-from aparte.guard import asks_for_secret, clean, foreign_links, needs_previous
+from aparte.guard import asks_for_secret, clean, foreign_links, needs_previous, without_proof
 from aparte.guard.cards import lengths_of
+from aparte.guard.proof import PROOF_MARK
 from aparte.guard.reading import BREAK, read
 
 CASES = json.loads((Path(__file__).parent / "data" / "disguises.json").read_text())
@@ -369,3 +370,14 @@ def test_it_names_a_host_outside_the_list(text: str, host: str) -> None:
 
 def test_it_names_each_host_once() -> None:
     assert sorted(foreign_links("b.com a.com http://b.com/", ())) == ["a.com", "b.com"]
+
+
+def test_it_finds_the_code_of_a_check_and_no_date_nor_telephone_number() -> None:
+    cases = json.loads((Path(__file__).parent / "data" / "proofs.json").read_text("utf-8"))
+    for text in cases["taken"]:
+        cleaned, is_found = without_proof(text)
+        assert is_found, text
+        assert PROOF_MARK in cleaned
+        assert not re.search(r"\d", cleaned)
+    for text in cases["left"]:
+        assert without_proof(text) == (text, False)

@@ -34,6 +34,18 @@ async def test_no_check_is_offered_or_asked_for_where_none_can_succeed(start: St
         assert (await server.agent()).welcome["sites"][0]["checks"]
 
 
+async def test_a_code_typed_into_the_conversation_is_not_kept(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await visitor.say(thread, "not yet: 1234 5678")
+    _, code = await asked(server, visitor, thread)
+    await visitor.say(thread, f"my code is {code[:4]} {code[4:]}")
+    message = await claire.event("message", text="my code is [code removed]")
+    assert message["body"]["removed"] == ["check_code"]
+    assert "not yet: 1234 5678" in claire.everything
+    assert code not in claire.everything
+    assert f"{code[:4]} {code[4:]}" not in claire.everything
+
+
 # ── the code ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

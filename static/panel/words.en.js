@@ -92,7 +92,7 @@ export const words = {
   note: 'Note',
   noteFor: 'Internal note, colleagues only',
   removed: (/** @type {string} */ what) => `${what} removed before storing`,
-  removedWhat: { card: 'Card number', security_code: 'Security code', iban: 'Bank account number' },
+  removedWhat: { card: 'Card number', security_code: 'Security code', iban: 'Bank account number', check_code: 'Code of the check' },
   unreadableHere: 'This message cannot be authenticated and is not shown.',
   fromYou: 'You',
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { findSecrets } from '../../widget/app/guard.js';
+import { findProofs, findSecrets } from '../../widget/app/guard.js';
 
 const cases = JSON.parse(readFileSync(new URL('../data/disguises.json', import.meta.url), 'utf8'));
 const MARK = /\[(?:card ending [0-9]{4}|security code removed|IBAN [A-Z]{2} ending [A-Z0-9]{4})\]/;
@@ -57,3 +57,14 @@ function decimal(code) {
   while (/\p{Nd}/u.test(String.fromCodePoint(first - 1))) first -= 1;
   return (code - first) % 10;
 }
+
+test('it finds the code of a check, and no date nor telephone number, as the server does', () => {
+  const { taken, left } = JSON.parse(readFileSync(new URL('../data/proofs.json', import.meta.url), 'utf8'));
+  for (const text of taken) {
+    const [{ start, end, kind }, ...more] = findProofs(text);
+    assert.equal(kind, 'check_code');
+    assert.match(text.slice(start, end).normalize('NFKC').replace(/\D/g, ''), /^\d{8}$/, text);
+    assert.deepEqual(more, []);
+  }
+  for (const text of left) assert.deepEqual(findProofs(text), [], text);
+});

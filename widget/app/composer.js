@@ -14,8 +14,8 @@ const NEAR = 400;
 
 /** The guard is large, and needed from the first character on, not before. @type {() => Promise<typeof import('./guard.js')>} */
 const fetchGuard = lazily('./guard.js');
-/** @type {typeof import('./guard.js').findSecrets|undefined} */
-let find;
+/** @type {typeof import('./guard.js')|undefined} */
+let guard;
 
 /** @param {import('./view.js').Props & {draft: string, setDraft: (text: string) => void}} props */
 export function Composer({ state, talk, words, needCards, isOpen, phone, draft, setDraft }) {
@@ -26,7 +26,7 @@ export function Composer({ state, talk, words, needCards, isOpen, phone, draft, 
   const isFirst = !view && state.entries.length === 0;
   const length = draft.length > MESSAGE_CHARS - NEAR ? [...draft].length : 0;
   const over = length - MESSAGE_CHARS;
-  const secrets = (stop === 'secret' && find?.(draft, lastSaid(state))) || [];
+  const secrets = stop === 'secret' ? found(draft, state) : [];
 
   useEffect(() => {
     if (isOpen) box.current?.focus();
@@ -49,8 +49,8 @@ export function Composer({ state, talk, words, needCards, isOpen, phone, draft, 
     box.current?.focus();
     if (!text || over > 0) return;
     try {
-      find = (await fetchGuard()).findSecrets;
-      const isClean = !find(draft, lastSaid(state)).length;
+      guard = await fetchGuard();
+      const isClean = !found(draft, state).length;
       setStop(isClean ? '' : 'secret');
       if (!isClean) return;
     } catch {
@@ -121,7 +121,14 @@ function OnHold({ words, phone }) {
  * @param {string} kind
  */
 function guardWords(words, kind) {
-  return words.guard[kind === 'iban' || kind === 'security_code' ? kind : 'card'];
+  return words.guard[/** @type {'card'} */ (kind)];
+}
+
+/** @param {string} draft @param {import('./reducer.js').State} state */
+function found(draft, state) {
+  const secrets = guard?.findSecrets(draft, lastSaid(state)) ?? [];
+  // Only while a code is on its way: eight digits are something else at other times.
+  return secrets.length || state.view?.check?.state !== 'started' ? secrets : (guard?.findProofs(draft) ?? []);
 }
 
 /** The last thing this person said: a number may have been cut in two. @param {import('./reducer.js').State} state */

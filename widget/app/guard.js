@@ -8,7 +8,7 @@
  * @module
  */
 
-/** @typedef {{start: number, end: number, kind: 'card'|'security_code'|'iban'}} Secret  `text.slice(start, end)` */
+/** @typedef {{start: number, end: number, kind: 'card'|'security_code'|'iban'|'check_code'}} Secret  `text.slice(start, end)` */
 
 const HEAD = 64; // characters at the start that may complete what the message before began
 const TAIL = 120; // characters at its end that are looked at
@@ -35,6 +35,16 @@ export function findSecrets(text, previous = '') {
       kind,
     }));
 }
+
+/** Eight digits of any script, together or in equal parts; the server looks for the same. */
+const PROOF = /(?<![\p{L}\p{Nd}_.,:/-])(?<!\p{Nd} )(?:\p{Nd}{8}|\p{Nd}{4}[ -]\p{Nd}{4}|\p{Nd}{2}(?:[ -]\p{Nd}{2}){3}|\p{Nd}(?:[ -]\p{Nd}){7})(?![\p{L}\p{Nd}_])(?![.,:/-]\p{Nd})(?! \p{Nd})/gu;
+
+/**
+ * What may be the code of the check that is under way.
+ * @param {string} text
+ * @returns {Secret[]}
+ */
+export const findProofs = (text) => [...text.matchAll(PROOF)].map(({ index, 0: { length } }) => ({ start: index, end: index + length, kind: 'check_code' }));
 
 /** @param {string} plain @param {number} base where the message begins @returns {Secret[]} */
 function find(plain, base) {

@@ -45,7 +45,7 @@ export const words = {
   frozenLine: 'The conversation was put on hold.',
   unfrozenLine: 'The conversation goes on.',
   unreadable: 'One message cannot be shown: it could not be verified as genuine.',
-  removed: { card: 'A card number was removed from this message.', security_code: 'A security code was removed from this message.', iban: 'A bank account number was removed from this message.' },
+  removed: { card: 'A card number was removed from this message.', security_code: 'A security code was removed from this message.', iban: 'A bank account number was removed from this message.', check_code: 'A code was removed from this message.' },
   frozen: {
     title: 'This conversation is on hold',
     text: 'Someone who received our code said: “this is not me”. Until a supervisor has looked at it, nothing more can be said here.',
@@ -55,6 +55,7 @@ export const words = {
     card: 'This looks like a card number. Please never send one in a message: nobody here needs it.',
     security_code: 'This looks like a card’s security code. Please never send one: nobody here will ever ask for it.',
     iban: 'This looks like a bank account number. Please leave it out of the message.',
+    check_code: 'This looks like the code from our letter. Put it into its field above; nobody here will ever ask for it.',
     way: 'Your message has not left this page. Take the number out, then send it.',
     unchecked: 'Your message is still here: the check for card numbers could not be loaded. Try again in a moment.',
     take: 'Take it out for me',

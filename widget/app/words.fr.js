@@ -49,7 +49,7 @@ export const words = {
   frozenLine: 'La conversation a été suspendue.',
   unfrozenLine: 'La conversation reprend.',
   unreadable: 'Un message ne peut pas être affiché : son authenticité n’a pas pu être établie.',
-  removed: { card: 'Un numéro de carte a été retiré de ce message.', security_code: 'Un code de sécurité a été retiré de ce message.', iban: 'Un numéro de compte a été retiré de ce message.' },
+  removed: { card: 'Un numéro de carte a été retiré de ce message.', security_code: 'Un code de sécurité a été retiré de ce message.', iban: 'Un numéro de compte a été retiré de ce message.', check_code: 'Un code a été retiré de ce message.' },
   frozen: {
     title: 'Cette conversation est suspendue',
     text: 'Une personne qui a reçu notre code a répondu : « ce n’est pas moi ». Tant qu’un responsable ne l’a pas examinée, on ne peut plus rien y dire.',
@@ -59,6 +59,7 @@ export const words = {
     card: 'Ceci ressemble à un numéro de carte. N’en envoyez jamais dans un message : personne ici n’en a besoin.',
     security_code: 'Ceci ressemble au code de sécurité d’une carte. Ne l’envoyez jamais : personne ici ne vous le demandera.',
     iban: 'Ceci ressemble à un numéro de compte bancaire. Ne le mettez pas dans un message.',
+    check_code: 'Cela ressemble au code de notre lettre. Saisissez-le dans son champ, ci-dessus ; personne ici ne vous le demandera jamais.',
     way: 'Votre message n’a pas quitté cette page. Retirez le numéro, puis envoyez-le.',
     unchecked: 'Votre message est toujours ici : le contrôle des numéros de carte n’a pas pu être chargé. Réessayez dans un instant.',
     take: 'Le retirer pour moi',

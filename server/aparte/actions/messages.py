@@ -104,10 +104,21 @@ def _cleaned(tx: Tx, row: Conversation, side: str, text: str) -> guard.Cleaned:
     return guard.clean(text, previous)
 
 
+def _without_code(parts: Parts, tx: Tx, row: Conversation, cleaned: guard.Cleaned) -> guard.Cleaned:
+    """While a code is on its way nothing that looks like one is kept: it belongs into its field, and agents read here."""
+    if not row.has_check:
+        return cleaned
+    text, has_code = guard.without_proof(cleaned.text)
+    live = parts.life.live(tx, row) if has_code else None
+    if live is None or live.state != "started":
+        return cleaned
+    return guard.Cleaned(text, (*cleaned.found, "check_code"))
+
+
 def say(parts: Parts, tx: Tx, row: Conversation, caller: Caller, given: _Text) -> Written:
     """The customer's message: never held; secrets are taken out; talk of a booking brings the check card."""
     site = parts.store.directory.sites[row.site_id]
-    cleaned = _cleaned(tx, row, "visitor", given.text)
+    cleaned = _without_code(parts, tx, row, _cleaned(tx, row, "visitor", given.text))
     gate.lower_stale(parts, tx, row)
     if row.state == State.CLOSED:
         row.state, row.agent_id, row.since = State.WAITING, None, tx.now

@@ -12,7 +12,7 @@ from aparte.frames.words import Part
 
 class MessageBody(Part):
     text: str
-    removed: list[str] = field(default_factory=list)  # what the guard took out: card, security_code, iban
+    removed: list[str] = field(default_factory=list)  # what was taken out: card, security_code, iban, check_code
     held: str = ""  # staff readers: the held message that this one releases
 
 
