@@ -354,7 +354,8 @@ export class Desk {
   sawEnd(conversation) {
     const thread = this.state.threads[conversation];
     const read = thread ? topVisible(thread) : 0;
-    if (!thread || read <= (this.readTo.get(conversation) ?? 0) || !isMine(this.state, this.state.inbox[conversation])) return;
+    const isNews = read > (this.readTo.get(conversation) ?? 0) || this.state.given.includes(conversation);
+    if (!thread || !isNews || !isMine(this.state, this.state.inbox[conversation])) return;
     this.readTo.set(conversation, read);
     this.dispatch({ t: 'do_read', conversation, read });
   }

@@ -25,6 +25,17 @@ export const leads = (state) => state.me?.role === 'supervisor' || state.me?.rol
 export const isMine = (state, entry) => entry?.state === 'assigned' && entry.agent === state.me?.id;
 
 /**
+ * Whether a conversation became ours by a colleague's doing: what we take ourselves comes from the queue.
+ * @param {State} after
+ * @param {State} before
+ * @param {Entry} entry as it is now
+ */
+export function isGiven(after, before, entry) {
+  const old = before.inbox[entry.id];
+  return before.isInboxKnown && isMine(after, entry) && !isMine(before, old) && old?.state !== 'waiting';
+}
+
+/**
  * Who may let a held message go: what another's record, a secret or a strange link holds is a supervisor's to judge,
  * and so is money.
  * @param {State} state
@@ -78,7 +89,7 @@ export function counts(state) {
   const queue = entries.filter((entry) => belongs(state, entry, 'queue')).length;
   const mine = entries.filter((entry) => isMine(state, entry));
   const all = entries.filter((entry) => entry.state === 'assigned').length;
-  return { queue, mine: mine.length, all, unread: queue + mine.filter((entry) => entry.unread).length };
+  return { queue, mine: mine.length, all, unread: queue + mine.filter((entry) => entry.unread || state.given.includes(entry.id)).length };
 }
 
 /**

@@ -52,7 +52,7 @@ function tell(before, after) {
   const what = reason(before, after);
   if (!what) return;
   if (choices.sound.isOn && (what === 'alarm' || !document.hasFocus() || what === 'waits')) beep(what === 'alarm');
-  if (choices.notify.isOn) notify(what === 'waits' ? words.visitorWaits : what === 'alarm' ? words.alarm : words.newAnswer);
+  if (choices.notify.isOn) notify({ waits: words.visitorWaits, given: words.givenToYou, alarm: words.alarm, answer: words.newAnswer }[what]);
 }
 
 /** @param {Lang} next */

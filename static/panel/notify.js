@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { isMine } from './lists.js';
+import { isGiven, isMine } from './lists.js';
 
 /** @typedef {import('./state.js').State} State */
 
@@ -13,7 +13,7 @@ import { isMine } from './lists.js';
  * Whether something has happened that one wants to be told.
  * @param {State} before
  * @param {State} after
- * @returns {'waits'|'answer'|'alarm'|null}
+ * @returns {'waits'|'given'|'answer'|'alarm'|null}
  */
 export function reason(before, after) {
   if (!before.isInboxKnown || before.phase !== 'signed_in') return null; // the first snapshot is no news
@@ -22,6 +22,7 @@ export function reason(before, after) {
     const old = before.inbox[entry.id];
     if (entry === old) continue;
     if (entry.state === 'waiting' && old?.state !== 'waiting') return 'waits';
+    if (isGiven(after, before, entry)) return 'given';
     if (isMine(after, entry) && (entry.unread ?? 0) > (old?.unread ?? 0)) return 'answer';
   }
   return null;

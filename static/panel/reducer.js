@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { isMine } from './lists.js';
+import { isGiven, isMine } from './lists.js';
 import { TYPING_SECONDS, applyEvent, applyMarks, applyPage, emptyThread, lostThread, resetThread } from './thread.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -31,6 +31,7 @@ export const INITIAL = {
   isInboxKnown: false,
   inboxTab: 'queue',
   place: 'inbox',
+  given: [],
   open: [],
   active: '',
   threads: {},
@@ -56,7 +57,7 @@ export function reduce(state, action, now) {
     case 'event':
       return happened(state, action);
     case 'inbox':
-      return followed(withEntry(state, action.entry), action.entry);
+      return followed(given(withEntry(state, action.entry), [action.entry], state), action.entry);
     case 'gone':
       return gone(state, action.conversation);
     case 'presence':
@@ -101,7 +102,8 @@ function doing(state, action, now) {
     case 'do_open': {
       const id = action.conversation;
       const open = state.open.includes(id) ? state.open : [...state.open, id];
-      return { ...state, open, active: id, place: 'thread', threads: { [id]: emptyThread(id), ...state.threads } };
+      const others = state.given.filter((one) => one !== id);
+      return { ...state, open, active: id, given: others, place: 'thread', threads: { [id]: emptyThread(id), ...state.threads } };
     }
     case 'do_shut':
       return shut(state, action.conversation);
@@ -127,7 +129,8 @@ function doing(state, action, now) {
     case 'do_read': {
       const { conversation, read } = action;
       const entry = state.inbox[conversation];
-      const next = withThread(state, conversation, (thread) => applyMarks(thread, { who: 'staff', read }));
+      const seen = { ...state, given: state.given.filter((one) => one !== conversation) };
+      const next = withThread(seen, conversation, (thread) => applyMarks(thread, { who: 'staff', read }));
       return entry?.unread ? withEntry(next, { ...entry, unread: 0 }) : next;
     }
     case 'do_dismiss':
@@ -163,7 +166,21 @@ function welcomed(state, frame, now) {
   // With another epoch the store was restored: the numbers that we hold mean nothing there.
   const isSameStore = state.epoch === epoch || state.epoch === '';
   const threads = isSameStore ? state.threads : Object.fromEntries(state.open.map((id) => [id, emptyThread(id)]));
-  return { ...state, me, sites, agents, epoch, inbox, threads, isInboxKnown: true, skew: frame.now - now };
+  const next = { ...state, me, sites, agents, epoch, inbox, threads, isInboxKnown: true, skew: frame.now - now };
+  return given(next, frame.inbox, state);
+}
+
+/**
+ * Marks what a colleague has given us meanwhile, and forgets what has left us.
+ * @param {State} state
+ * @param {import('./state.js').Entry[]} entries that came
+ * @param {State} before
+ * @returns {State}
+ */
+function given(state, entries, before) {
+  const came = entries.filter((entry) => isGiven(state, before, entry)).map(({ id }) => id);
+  const stay = state.given.filter((id) => !came.includes(id) && isMine(state, state.inbox[id]));
+  return came.length || stay.length < state.given.length ? { ...state, given: [...stay, ...came] } : state;
 }
 
 /**
@@ -258,7 +275,8 @@ function noticed(state, notice) {
  */
 function gone(state, id) {
   const { [id]: _, ...inbox } = state.inbox;
-  return withThread({ ...state, inbox }, id, (thread) => ({ ...thread, isGone: true, record: null }));
+  const others = state.given.filter((one) => one !== id);
+  return withThread({ ...state, inbox, given: others }, id, (thread) => ({ ...thread, isGone: true, record: null }));
 }
 
 /**

@@ -82,6 +82,8 @@ export interface State {
   isInboxKnown: boolean;
   inboxTab: InboxTab;
   place: Place;
+  /** Conversations that a colleague gave us and that we have not opened since. */
+  given: string[];
   /** Conversations open as tabs, in order, and the one on the screen ('' for none). */
   open: string[];
   active: string;

@@ -49,6 +49,8 @@ export const words = {
   reconnectingLate: 'Still no connection. What you write is kept and sent as soon as it is back.',
   visitorWaits: 'A visitor is waiting',
   newAnswer: 'You have a new message',
+  givenToYou: 'A colleague passed a conversation to you',
+  given: 'Passed to you',
 
   // inbox
   visitor: (/** @type {number} */ n) => `Visitor ${n}`,
@@ -60,8 +62,8 @@ export const words = {
   unread: (/** @type {number} */ n) => (n === 1 ? '1 unread message' : `${n} unread messages`),
   heldCount: (/** @type {number} */ n) => (n === 1 ? '1 held' : `${n} held`),
   frozen: 'Frozen',
-  notProven: 'Not proven',
-  proven: 'Proven',
+  notProven: 'V0: identity not checked',
+  proven: 'V2: booking proven by a code',
   emptyQueue: 'Nobody is waiting',
   emptyQueueLead: 'New conversations appear here by themselves.',
   emptyMine: 'You have no conversation',
@@ -123,6 +125,7 @@ export const words = {
   lineAssigned: (/** @type {string} */ name) => `${name} took the conversation`,
   lineAssignedYou: 'You took the conversation',
   lineTransferred: (/** @type {string} */ name, /** @type {string} */ by) => `${by} passed the conversation to ${name}`,
+  lineTransferredYou: (/** @type {string} */ by) => `${by} passed the conversation to you`,
   lineClosed: { visitor: 'The customer ended the conversation', agent: 'Closed by the desk', system: 'Closed by itself' },
   lineReopened: 'The customer wrote again: back in the queue',
   lineCheck: {
@@ -178,7 +181,7 @@ export const words = {
   send: 'Send',
   saveNote: 'Save note',
   sendHint: 'Enter sends, Shift+Enter makes a new line',
-  tooLongBy: (/** @type {number} */ n) => `${n} characters too many`,
+  tooLongBy: (/** @type {number} */ n) => `${n.toLocaleString('en-GB')} characters too many; a message holds 4,000`,
   left: (/** @type {number} */ n) => `${n} left`,
   claim: 'Take this conversation',
   claimLead: 'Nobody answers this customer yet.',

@@ -101,6 +101,9 @@ test('it tells of a new visitor, an answer and an alarm, and of nothing at the f
   assert.equal(reason(before, stateOf([mine('a', { unread: 1 })])), 'answer');
   assert.equal(reason(before, stateOf([mine('a', { agent: 'you', unread: 1 })])), null);
   assert.equal(reason({ ...before, isInboxKnown: false }, stateOf([entry('b')])), null);
+  assert.equal(reason(stateOf([mine('a', { agent: 'you' })]), stateOf([mine('a')])), 'given');
+  assert.equal(reason(stateOf([]), stateOf([mine('a')])), 'given');
+  assert.equal(reason(stateOf([entry('a')]), stateOf([mine('a')])), null, 'what one takes oneself is no news');
   const alarmed = { ...before, lastNotice: 1, notices: [{ id: 1, kind: 'alarm', code: 'not_me', sentence: '', conversation: 'a' }] };
   assert.equal(reason(before, alarmed), 'alarm');
 });

@@ -1,6 +1,7 @@
 /** The panel's reducer: what frames and the agent's own doings make of the state. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { counts } from '../../static/panel/lists.js';
 import { INITIAL, reduce } from '../../static/panel/reducer.js';
 
 const NOW = 1_000_000;
@@ -159,6 +160,19 @@ test('it upserts a line of the inbox, removes it, and keeps its tab as a memory'
   assert.deepEqual(Object.keys(gone.inbox), ['c2']);
   assert.equal(gone.threads.c1.isGone, true);
   assert.deepEqual(gone.open, ['c1']);
+});
+
+test('it counts and marks a conversation that a colleague gave us, until it is opened', () => {
+  const theirs = run({ t: 'do_start', me: ME }, { ...WELCOME, inbox: [] });
+  const given = reduce(theirs, { t: 'inbox', entry: entry() }, NOW);
+  assert.deepEqual(given.given, ['c1']);
+  assert.equal(counts(given).unread, 1);
+  assert.deepEqual(reduce(given, { t: 'inbox', entry: entry({ updated: NOW + 1 }) }, NOW).given, ['c1']);
+  const opened = reduce(given, { t: 'do_open', conversation: 'c1' }, NOW);
+  assert.deepEqual([opened.given, counts(opened).unread], [[], 0]);
+  assert.deepEqual(reduce(given, { t: 'gone', conversation: 'c1' }, NOW).given, []);
+  const taken = [entry({ state: 'waiting', agent: '' }), entry()].reduce((state, one) => reduce(state, { t: 'inbox', entry: one }, NOW), theirs);
+  assert.deepEqual(taken.given, []);
 });
 
 const LOST = { t: 'error', code: 'not_found', sentence: 'no', conversation: 'c1' };

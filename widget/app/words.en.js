@@ -60,7 +60,7 @@ export const words = {
     unchecked: 'Your message is still here: the check for card numbers could not be loaded. Try again in a moment.',
     take: 'Take it out for me',
   },
-  tooLong: (/** @type {number} */ over) => (over === 1 ? '1 character too many' : `${over} characters too many`),
+  tooLong: (/** @type {number} */ over) => (over === 1 ? '1 character too many' : `${over.toLocaleString('en-GB')} characters too many`) + '; a message holds 4,000',
   left: (/** @type {number} */ left) => `${left} characters left`,
   unknownError: 'Something went wrong here. Nothing was lost; try again.',
   broken: 'This page has run into a fault. Your messages are safe.',

@@ -64,7 +64,7 @@ export const words = {
     unchecked: 'Votre message est toujours ici : le contrôle des numéros de carte n’a pas pu être chargé. Réessayez dans un instant.',
     take: 'Le retirer pour moi',
   },
-  tooLong: (over) => (over === 1 ? '1 caractère de trop' : `${over} caractères de trop`),
+  tooLong: (over) => (over === 1 ? '1 caractère de trop' : `${over.toLocaleString('fr-FR')} caractères de trop`) + ' ; un message en contient 4 000',
   left: (left) => (left > 1 ? `encore ${left} caractères` : `encore ${left} caractère`),
   unknownError: 'Une erreur est survenue ici. Rien n’est perdu ; réessayez.',
   broken: 'Cette page a rencontré un défaut. Vos messages sont à l’abri.',

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { html, useEffect, useRef, useState } from '../../shared/preact.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
 import { price } from '../../shared/time.js';
 import { receivers } from '../lists.js';
 import { Choices, Dialog, callOf } from './bits.js';
@@ -55,12 +55,17 @@ function AskCheck({ p, asked, onClose }) {
   useEffect(() => {
     if (!isTouched.current && references[0]) setReference(references[0]);
   }, [references[0]]);
+  const field = useRef(/** @type {HTMLInputElement|null} */ (null));
+  useLayoutEffect(() => {
+    // What stands there was not typed: the first key takes its place.
+    if (!isTouched.current && document.activeElement === field.current) field.current?.select();
+  }, [reference]);
   const ask = () => desk.ask({ t: 'ask_check', conversation, ...(reference.trim() && { reference: reference.trim() }) });
   return html`<${Dialog} title=${w.askTitle} w=${w} onClose=${onClose}>
     <form onSubmit=${answered(ask, onClose)}>
       <p>${w.askLead}</p>
       <label>${w.reference}
-        <input class="mono" name="reference" autofocus maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false} value=${reference} aria-describedby="reference-hint"
+        <input class="mono" name="reference" autofocus ref=${field} onFocus=${(/** @type {any} */ event) => !isTouched.current && event.currentTarget.select()} maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false} value=${reference} aria-describedby="reference-hint"
           onInput=${(/** @type {any} */ event) => { isTouched.current = true; setReference(event.currentTarget.value); }} />
       </label>
       <p class="soft" id="reference-hint">${w.referenceHint}</p>

@@ -53,7 +53,7 @@ function Line({ p, entry }) {
   const draft = desk.drafts.get(entry.id);
   const isUnsaid = entry.id !== state.active && Boolean(draft?.reply.trim() || draft?.note.trim());
   return html`<li>
-    <button type="button" class="line" data-line=${entry.id} data-unread=${unread > 0} aria-current=${entry.id === state.active ? 'true' : undefined}
+    <button type="button" class="line" data-line=${entry.id} data-unread=${unread > 0 || state.given.includes(entry.id)} aria-current=${entry.id === state.active ? 'true' : undefined}
         onClick=${() => desk.open(entry.id)}>
       <span class="line-top">
         <span class="line-name">${callOf(w, entry)}</span>
@@ -63,6 +63,7 @@ function Line({ p, entry }) {
       <span class="line-marks">
         <${Assurance} w=${w} level=${entry.level ?? 0} />
         <${Marks} w=${w} entry=${entry} />
+        ${state.given.includes(entry.id) && html`<span class="badge" data-kind="warn"><${Icon} name="person" />${w.given}</span>`}
         ${(holder || site) && html`<span class="soft line-where">${[holder, site].filter(Boolean).join(' · ')}</span>`}
         ${isUnsaid && html`<span class="unsaid" title=${w.unsaid}>✎<span class="unseen"> ${w.unsaid}</span></span>`}
         ${unread > 0 && html`<span class="unread" title=${w.unread(unread)}>${unread}<span class="unseen"> ${w.unread(unread)}</span></span>`}

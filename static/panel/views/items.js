@@ -187,7 +187,7 @@ export function sentenceOf(p, event) {
   switch (event.kind) {
     case 'assigned': {
       const { agent, agent_id: id, by } = event.body;
-      if (by) return w.lineTransferred(id === state.me?.id ? w.youObject : agent.name, by);
+      if (by) return id === state.me?.id ? w.lineTransferredYou(by) : w.lineTransferred(agent.name, by);
       return id === state.me?.id ? w.lineAssignedYou : w.lineAssigned(agent.name);
     }
     case 'closed':

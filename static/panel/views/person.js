@@ -48,7 +48,7 @@ function Proof({ p, thread }) {
   const reference = standing?.reference ?? '';
   const title = isProven ? w.provenFor(reference) : standing ? w.typedAddress : w.nobody;
   return html`<section class="proof" data-proven=${isProven} aria-label=${title}>
-    <p class="proof-level"><${Icon} name=${isProven ? 'proven' : 'shield'} /><span>V${standing?.level ?? 0}</span></p>
+    <p class="proof-level" title=${isProven ? w.proven : w.notProven}><${Icon} name=${isProven ? 'proven' : 'shield'} /><span>V${standing?.level ?? 0}</span></p>
     <div>
       <h2>${title}</h2>
       ${standing && html`<p class="proof-left">${w.minutesLeft(remaining((standing.until ?? 0) - desk.now()))}</p>`}

@@ -5,7 +5,7 @@
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../../shared/preact.js';
 import { isBusy, isMine, leads, mayWrite, nameOf } from '../lists.js';
-import { hasOlder } from '../thread.js';
+import { hasOlder, standingNow } from '../thread.js';
 import { Marks, Wait, callOf, useSecond } from './bits.js';
 import { Composer } from './composer.js';
 import { Icon } from './icons.js';
@@ -76,11 +76,13 @@ function Head({ p, thread }) {
   const entry = thread.view?.entry;
   const mayPass = entry && !thread.isGone && entry.state === 'assigned' && (isMine(state, entry) || leads(state));
   const site = state.sites.find((one) => one.id === entry?.site);
+  const isProven = (standingNow(thread.view, desk.now())?.level ?? 0) >= 2;
+  useSecond(); // a proof ends by itself
   return html`<header class="head">
     <button type="button" class="icon-button narrow" aria-label=${w.inbox} title=${w.inbox} onClick=${() => desk.dispatch({ t: 'do_place', place: 'inbox' })}><${Icon} name="back" /></button>
     <div class="head-who">
       <h2>${callOf(w, entry)}</h2>
-      <p class="soft">${entry?.name && html`<span>${w.notByName} · </span>`}${site?.name ?? ''} ${entry && html`<${Wait} p=${p} entry=${entry} />`}</p>
+      <p class="soft">${entry?.name && !isProven && html`<span>${w.notByName} · </span>`}${site?.name ?? ''} ${entry && html`<${Wait} p=${p} entry=${entry} />`}</p>
     </div>
     ${entry && html`<${Marks} w=${w} entry=${entry} />`}
     ${mayPass && html`
