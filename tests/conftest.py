@@ -20,8 +20,11 @@ from harness import Server, Start  # noqa: E402 - as above
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that is marked `both_stores` runs over SQLite and over PostgreSQL."""
     marked = metafunc.definition.get_closest_marker
-    if "dialect" in metafunc.fixturenames and marked("both_stores") and not marked("sqlite_alone"):
-        metafunc.parametrize("dialect", ["sqlite", "postgresql"], indirect=True)
+    if "dialect" in metafunc.fixturenames and not marked("sqlite_alone"):
+        if marked("both_stores"):
+            metafunc.parametrize("dialect", ["sqlite", "postgresql"], indirect=True)
+        elif marked("postgresql_alone"):
+            metafunc.parametrize("dialect", ["postgresql"], indirect=True)
 
 
 @pytest.fixture

@@ -120,9 +120,10 @@ def test_it_writes_settings_that_it_then_understands(installed: Path) -> None:
     uncommented = re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
     assert uncommented != text
     (installed / "all.toml").write_text(uncommented)
-    secret = installed / "aparte-key/smtp.secret"
-    secret.write_text("x")
-    secret.chmod(0o400)
+    for name in ("smtp", "database"):
+        secret = installed / f"aparte-key/{name}.secret"
+        secret.write_text("x")
+        secret.chmod(0o400)
     assert config.load(installed / "all.toml", {}).mail_from == "Air Example <chat@example.org>"
 
 

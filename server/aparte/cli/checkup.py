@@ -6,6 +6,7 @@ Knows how each part shows that it is well. Must not change anything, nor print.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aparte import errors
-from aparte.config import Settings
+from aparte.cli import servers
+from aparte.config import Database, Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from aparte.model import Site
 
 # Below this the writer may soon be refused room; a day of a busy desk is some tens of megabytes.
@@ -55,10 +59,11 @@ def all_of(settings: Settings) -> list[Finding]:
 
 
 def _places(settings: Settings) -> Iterator[Finding]:
+    ring = settings.ring()
+    of_ring = () if isinstance(ring, Database) else (("keyring folder", ring.parent, 0o700), ("keyring", ring, 0o600))
     for name, path, mode in (
         ("data", settings.data, 0o700),
-        ("keyring folder", settings.keyring.parent, 0o700),
-        ("keyring", settings.keyring, 0o600),
+        *of_ring,
         ("root_key folder", settings.root_key.parent, 0o700),
         ("root_key", settings.root_key, 0o400),
     ):
@@ -79,8 +84,14 @@ def _places(settings: Settings) -> Iterator[Finding]:
 def _keys(settings: Settings) -> Iterator[Finding]:
     from aparte.vault import Vault
 
+    ring = settings.ring()
+    if isinstance(ring, Database):
+        found = [Finding(*one) for one in servers.look("keyring", ring)]
+        yield from found
+        if not found[0].ok:
+            return
     try:
-        Vault.open(keyring=settings.keyring, root_key=settings.root_key).close()
+        Vault.open(keyring=ring, root_key=settings.root_key).close()
     except errors.AparteError as error:
         yield Finding("keys", False, str(error))
     else:
@@ -90,10 +101,17 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _store(settings: Settings) -> Iterator[Finding]:
     from sqlalchemy.exc import SQLAlchemyError
 
-    from aparte.store import database_of, migrate
+    from aparte.store import migrate
     from aparte.store.engine import reading_engine
 
-    database = database_of(settings)
+    database = settings.database()
+    if isinstance(database, Database):
+        found = [Finding(*one) for one in servers.look("database", database)]
+        yield from found
+        if found[0].ok:
+            with _reading(settings) as engine:
+                yield _migrations(migrate.current(engine))
+        return
     if not database.is_file():
         yield Finding("database", False, f"{database}: not there: put it back, or run aparte init")
         return
@@ -124,7 +142,13 @@ def _store(settings: Settings) -> Iterator[Finding]:
         if is_durable
         else f"write-ahead log {is_wal}, synchronous {synchronous}: move data to a local disk and start the server once",
     )
-    yield Finding(
+    yield _migrations(revision)
+
+
+def _migrations(revision: str | None) -> Finding:
+    from aparte.store import migrate
+
+    return Finding(
         "migrations",
         revision == migrate.HEAD,
         f"at {revision}"
@@ -132,6 +156,25 @@ def _store(settings: Settings) -> Iterator[Finding]:
         else f"at {revision}, and this version needs {migrate.HEAD}: "
         + ("install the newer version that made it" if migrate.is_newer(revision) else "start aparte serve once"),
     )
+
+
+@contextlib.contextmanager
+def _reading(settings: Settings) -> Iterator[Engine]:
+    """A reader's connection alone: opening the store would migrate it. Raises errors.StoreDown when it cannot be read."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from aparte.store.engine import reading_engine
+
+    place = settings.database()
+    if not isinstance(place, Database) and not place.is_file():
+        raise errors.StoreDown("there is no database to find them in")
+    engine = reading_engine(place, 1)
+    try:
+        yield engine
+    except SQLAlchemyError as error:
+        raise errors.StoreDown("the database cannot be read") from error
+    finally:
+        engine.dispose()
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
@@ -153,25 +196,19 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 def _kept_time(settings: Settings) -> float:
     """The time that the server remembered last; 0 where it cannot be read, which the look at the database tells."""
-    from sqlalchemy.exc import SQLAlchemyError
+    from aparte.store import kept_time
 
-    from aparte.store import database_of, kept_time
-    from aparte.store.engine import reading_engine
-
-    if not database_of(settings).is_file():
-        return 0.0
-    engine = reading_engine(database_of(settings), 1)
     try:
-        with engine.connect() as connection:
+        with _reading(settings) as engine, engine.connect() as connection:
             return kept_time(connection)
-    except SQLAlchemyError:
+    except errors.StoreDown:
         return 0.0
-    finally:
-        engine.dispose()
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    for name, path in (("disk of data", settings.data), ("disk of keyring", settings.keyring.parent)):
+    ring = settings.ring()
+    of_ring = () if isinstance(ring, Database) else (("disk of keyring", ring.parent),)
+    for name, path in (("disk of data", settings.data), *of_ring):
         if not path.is_dir():
             continue
         free = shutil.disk_usage(path).free
@@ -265,27 +302,17 @@ def _connectors(settings: Settings) -> Iterator[Finding]:
 
 
 def _sites(settings: Settings) -> list[Site]:
-    """The sites, by a reader's connection alone: opening the store would migrate it."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from aparte.store import database_of, migrate, sites
-    from aparte.store.engine import reading_engine
+    from aparte.store import migrate, sites
     from aparte.vault import Vault
 
-    if not database_of(settings).is_file():
-        raise errors.StoreDown("there is no database to find them in")
-    vault = Vault.open(keyring=settings.keyring, root_key=settings.root_key)
-    engine = reading_engine(database_of(settings), 1)
-    try:
+    with (
+        _reading(settings) as engine,
+        contextlib.closing(Vault.open(keyring=settings.ring(), root_key=settings.root_key)) as vault,
+    ):
         if migrate.current(engine) != migrate.HEAD:
             raise errors.StoreDown("the database must be migrated first")
         with engine.connect() as connection:
             return sites.sites(connection, vault)
-    except SQLAlchemyError as error:
-        raise errors.StoreDown("the database cannot be read") from error
-    finally:
-        engine.dispose()
-        vault.close()
 
 
 async def _ask(settings: Settings, one: Site) -> str:

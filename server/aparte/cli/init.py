@@ -13,7 +13,7 @@ import click
 
 from aparte import config, errors
 from aparte.cli import parts
-from aparte.config import Settings
+from aparte.config import Database, Settings
 
 _PLACES: Final = ("data", "keyring", "root_key")
 _TEMPLATE: Final = """\
@@ -24,6 +24,12 @@ _TEMPLATE: Final = """\
 data = "aparte-data"
 keyring = "aparte-keyring/keyring.db"
 root_key = "aparte-key/root.key"
+
+# PostgreSQL instead of SQLite: two databases, no password in an address, and no keyring above.
+# database_url = "postgresql://aparte@127.0.0.1:5432/aparte"
+# keyring_url = "postgresql://aparte@127.0.0.1:5432/aparte_keys"
+# database_password_file = "aparte-key/database.secret"
+# keyring_password_file = "aparte-key/database.secret"
 
 # host = "127.0.0.1"
 # port = 8080
@@ -53,7 +59,7 @@ def init(config_file: Path | None) -> None:
       aparte init
       aparte init --config /etc/aparte.toml
     """
-    made = _settings_file(config_file)
+    made: dict[str, tuple[Path | Database, bool]] = dict(_settings_file(config_file))
     chosen = parts.settings(config_file)
     made |= _make(chosen)
     for what, (path, is_new) in made.items():
@@ -77,33 +83,45 @@ def _settings_file(chosen: Path | None) -> dict[str, tuple[Path, bool]]:
     path = chosen or Path(os.environ.get(config.CONFIG_VARIABLE) or config.DEFAULT_FILE)
     if path.exists():
         return {"settings": (path, False)}
-    if chosen is None and all(f"{config.PREFIX}{name.upper()}" in os.environ for name in _PLACES):
+    given = {name.removeprefix(config.PREFIX).lower().removesuffix("_url") for name in os.environ}
+    if chosen is None and given.issuperset(_PLACES):
         return {}
     with path.open("x", encoding="utf-8") as file:
         file.write(_TEMPLATE)
     return {"settings": (path, True)}
 
 
-def _make(chosen: Settings) -> dict[str, tuple[Path, bool]]:
-    from aparte.store import database_of
+def _make(chosen: Settings) -> dict[str, tuple[Path | Database, bool]]:
     from aparte.vault import Vault
 
-    database = database_of(chosen)
-    before = {path: path.exists() for path in (chosen.data, chosen.root_key, chosen.keyring, database)}
-    if before[database] and not before[chosen.keyring]:
+    database, ring = chosen.database(), chosen.ring()
+    before = {chosen.data: chosen.data.exists(), chosen.root_key: chosen.root_key.exists()}
+    before_database, before_ring = _is_there(database, "conversation"), _is_there(ring, "ring")
+    if before_database and not before_ring:
+        setting = "keyring" if isinstance(ring, Path) else "keyring_url"
         raise errors.BadSetting(
-            f"There is a database in {chosen.data} and no key ring at {chosen.keyring}: a new ring could not open it. "
-            "Put the key ring back, correct the setting keyring, or move the data away to begin anew."
+            f"There is a database in {chosen.data if isinstance(database, Path) else database} and no key ring at {ring}: "
+            f"a new ring could not open it. Put the key ring back, correct the setting {setting}, or move the data away "
+            "to begin anew."
         )
     try:
-        Vault.create(keyring=chosen.keyring, root_key=chosen.root_key).close()
+        Vault.create(keyring=ring, root_key=chosen.root_key).close()
     except errors.BadSetting:
-        if not before[chosen.keyring]:
+        if not before_ring:
             raise
     parts.make_store(chosen)
     return {
         "root key": (chosen.root_key, not before[chosen.root_key]),
-        "key ring": (chosen.keyring, not before[chosen.keyring]),
+        "key ring": (ring, not before_ring),
         "data folder": (chosen.data, not before[chosen.data]),
-        "database": (database, not before[database]),
+        "database": (database, not before_database),
     }
+
+
+def _is_there(place: Path | Database, table: str) -> bool:
+    """Whether it was made before. Raises errors.StoreDown when the server cannot be asked."""
+    if isinstance(place, Path):
+        return place.exists()
+    from aparte import postgres
+
+    return postgres.has_table(place, table)

@@ -39,11 +39,11 @@ def is_everybodys(error: BaseException) -> bool:
     """Whether it befell the database as a whole, so that nobody's work can be kept."""
     if not isinstance(error, DBAPIError):
         return False
+    if error.connection_invalidated:
+        return True
     state = _state(error)
     if state is not None:
         return state[:2] in _EVERYBODYS_CLASSES or state == _READ_ONLY
-    if error.connection_invalidated:
-        return True
     code = _code(error)
     if code is None:
         # PostgreSQL's driver has no state for a server that it cannot reach; SQLite's own complaints are of a row.

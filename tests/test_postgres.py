@@ -1,0 +1,408 @@
+"""Twin of postgres.py, vault/server.py and cli/servers.py: what is promised on SQLite holds on PostgreSQL too.
+
+What is the same on both is told by the tests that are marked `both_stores`. Here is what PostgreSQL alone can do to
+us: it goes away, it lets several write at once, it keeps what was deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import event
+
+import databases
+import harness
+import pgserver
+from aparte import config, postgres
+from aparte.config import Database
+from aparte.config.database import database_from
+from aparte.errors import BadSetting, StoreDown, Unreadable
+from aparte.frames import NoteBody
+from aparte.store import Store, Tx, checks, directory_changed, kept_time, migrate
+from aparte.store.engine import writing_engine
+from aparte.store.schema import metadata
+from aparte.vault import Vault
+from attacks.bytescan import scan
+from clients import new_cid
+from commandline import aparte, here
+from pgserver import PostgresServer
+from threads import append, make_thread, stream, texts
+
+__all__ = ["here"]
+
+pytestmark = [pytest.mark.postgresql_alone, pytest.mark.usefixtures("dialect")]
+
+
+@pytest.fixture
+def own() -> Iterator[PostgresServer]:
+    """A server that this test may stop."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@contextlib.asynccontextmanager
+async def beside(store: Store) -> AsyncIterator[Store]:
+    """Another node over the same data."""
+    async with harness.opened(store._settings) as other:
+        yield other
+
+
+async def installed_on(server: PostgresServer, folder: Path) -> config.Settings:
+    """An installation on that server, data and key ring apart."""
+    urls = {"database_url": server.url(server.make()), "keyring_url": server.url(server.make())}
+    settings = harness.settings_in(folder, **urls)
+    settings.root_key.parent.mkdir(parents=True)
+    async with harness.opened(settings, new=True) as store:
+        await harness.sites.add_site(store, harness.site())
+    return settings
+
+
+# ── it goes away ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_it_acknowledges_nothing_while_the_server_is_away_and_goes_on_by_itself(
+    own: PostgresServer, tmp_path: Path
+) -> None:
+    settings = await installed_on(own, tmp_path)
+    async with harness.opened(settings) as store:
+        _, thread = await make_thread(store)
+        kept = []
+        for round_ in range(2):
+            assert await append(store, thread, f"before {round_}")
+            own.stop(how="QUIT")
+            for _ in range(3):
+                with pytest.raises(StoreDown) as down:
+                    await append(store, thread, f"away {round_}")
+                assert down.value.retry_after
+            with pytest.raises(StoreDown):
+                await stream(store, thread)
+            with pytest.raises(StoreDown):
+                store.vault.new_pair("a person", "a conversation")
+            own.start()
+            assert await append(store, thread, f"after {round_}")
+            store.vault.new_pair("a person", "a conversation")
+            kept += [f"before {round_}", f"after {round_}"]
+            assert texts(await stream(store, thread)) == kept
+
+
+async def test_a_line_that_was_cut_between_two_commits_costs_nobody_a_message(store: Store) -> None:
+    _, thread = await make_thread(store)
+    place = store.place
+    assert isinstance(place, Database)
+    for number in range(3):
+        assert await append(store, thread, f"text {number}") == number + 1
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ? AND pid <> pg_backend_pid()"
+        assert databases.rows(place, cut, place.name)
+        assert len(await stream(store, thread)) == number + 1
+    assert texts(await stream(store, thread)) == ["text 0", "text 1", "text 2"]
+
+
+async def test_a_line_that_was_cut_within_a_commit_is_told(store: Store) -> None:
+    """Nobody knows whether it was kept, so it is not run again unasked; the sender's cid makes the repeat safe."""
+    _, thread = await make_thread(store)
+    cid, ran = new_cid(), []
+
+    def dying(tx: Tx) -> None:
+        ran.append(1)
+        tx.append(tx.conversation(thread), "note", NoteBody("told"), sender=("agent", "x"), visible=False)
+        tx.connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+
+    def dies_at_commit(connection: Any) -> None:
+        threading.Event().wait(0.4)
+
+    event.listen(store._writing, "commit", dies_at_commit)
+    with pytest.raises(StoreDown):
+        await store.write(dying)
+    event.remove(store._writing, "commit", dies_at_commit)
+    assert ran == [1]
+    assert await append(store, thread, "once", cid=cid) == 1
+    assert await append(store, thread, "once", cid=cid) == 1
+
+
+# ── several write at once ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_nodes_number_one_conversation_without_a_gap_or_a_double(store: Store) -> None:
+    _, thread = await make_thread(store)
+    async with beside(store) as other:
+        wrote = await asyncio.gather(
+            *(append((store, other)[number % 2], thread, f"text {number}") for number in range(200))
+        )
+    assert sorted(wrote) == list(range(1, 201))
+    told = await stream(store, thread)
+    assert [one.staff_seq for one in told] == list(range(1, 201))
+    assert sorted(texts(told)) == sorted(f"text {number}" for number in range(200))
+
+
+async def test_one_cid_at_two_nodes_is_one_message(store: Store) -> None:
+    _, thread = await make_thread(store)
+    async with beside(store) as other:
+        for number in range(20):
+            cid = new_cid()
+            wrote = await asyncio.gather(*(append(node, thread, "once", cid=cid) for node in (store, other)))
+            assert wrote == [number + 1] * 2
+    assert len(await stream(store, thread)) == 20
+
+
+async def test_two_nodes_that_stand_in_each_others_way_both_get_through(store: Store) -> None:
+    """Each holds what the other wants: the server undoes one, and its node runs it again."""
+    (_, first), (_, second) = await make_thread(store), await make_thread(store)
+    meeting = threading.Barrier(2, timeout=5)
+
+    def crossing(one: str, then: str) -> Any:
+        is_first = [True]
+
+        def apply(tx: Tx) -> None:
+            tx.touch(tx.conversation(one))
+            if is_first.pop() if is_first else False:
+                meeting.wait()
+            row = tx.conversation(then)
+            tx.append(row, "note", NoteBody("told"), sender=("agent", "x"), visible=False)
+
+        return apply
+
+    async with beside(store) as other:
+        await asyncio.gather(store.write(crossing(first, second)), other.write(crossing(second, first)))
+    assert [len(await stream(store, thread)) for thread in (first, second)] == [1, 1]
+
+
+async def test_two_nodes_count_as_one(store: Store) -> None:
+    """Five deeds are allowed; whoever asks, and however many at once, five are done."""
+
+    def one_deed(tx: Tx) -> bool:
+        if checks.count(tx.connection, "deed", b"k", tx.now - 60) >= 5:
+            return False
+        checks.note(tx, "deed", b"k")
+        return True
+
+    async with beside(store) as other:
+        done = await asyncio.gather(*((store, other)[number % 2].write(one_deed) for number in range(40)))
+    assert sum(done) == 5
+
+
+async def test_two_nodes_that_change_the_directory_lose_no_change(store: Store) -> None:
+    before = store.directory.version
+    async with beside(store) as other:
+        await asyncio.gather(*((store, other)[number % 2].write(directory_changed) for number in range(20)))
+        assert await other.refresh()
+    assert await store.refresh()
+    assert store.directory.version == before + 20
+
+
+async def test_the_time_that_is_kept_is_the_latest_of_all_nodes(store: Store) -> None:
+    async with beside(store) as behind:
+        store._last = store.now() + 1000
+        await store.keep_time()
+        kept = await store.read(kept_time)
+        await behind.keep_time()
+        assert await store.read(kept_time) == kept > behind.now() + 900
+
+
+async def test_a_row_that_somebody_holds_keeps_no_other_waiting_for_good(store: Store) -> None:
+    (_, held), (_, free) = await make_thread(store), await make_thread(store)
+    place = store.place
+    assert isinstance(place, Database)
+    with psycopg.connect(host=place.host, user="postgres", dbname=place.name) as somebody:
+        somebody.execute("SELECT 1 FROM conversation WHERE id = %s FOR UPDATE", (held,))
+        results = await asyncio.gather(
+            append(store, free, "a"), append(store, held, "b"), append(store, free, "c"), return_exceptions=True
+        )
+        assert results[0] == 1
+        assert isinstance(results[1], StoreDown)
+        assert results[2] == 2
+    assert await append(store, held, "b") == 1
+
+
+# ── what it keeps ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_it_commits_durably_whatever_the_account_is_set_to(store: Store) -> None:
+    place = store.place
+    assert isinstance(place, Database)
+    databases.rows(place, f"ALTER DATABASE {place.name} SET synchronous_commit = off")
+    async with beside(store) as other:
+        asked = lambda c: c.exec_driver_sql("SHOW synchronous_commit").scalar()  # noqa: E731 - used twice
+        assert await other.write(lambda tx: asked(tx.connection)) == "on"
+    assert databases.rows(place, "SHOW synchronous_commit") == [("off",)]
+
+
+async def test_a_reader_sees_one_state_and_changes_nothing(store: Store) -> None:
+    def isolation(connection: Any) -> tuple[Any, Any]:
+        ask = connection.exec_driver_sql
+        return ask("SHOW transaction_isolation").scalar(), ask("SHOW transaction_read_only").scalar()
+
+    assert await store.read(isolation) == ("repeatable read", "on")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit SET action = 'nothing'", "DELETE FROM audit", "TRUNCATE audit"],
+)
+async def test_the_audit_log_only_grows(store: Store, statement: str) -> None:
+    await store.write(lambda tx: tx.audit(("agent", "a"), "told"))
+    place = store.place
+    assert isinstance(place, Database)
+    before = databases.rows(place, "SELECT * FROM audit")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+        databases.rows(place, statement)
+    assert databases.rows(place, "SELECT * FROM audit") == before != []
+
+
+async def test_a_forgotten_key_is_out_of_the_table_and_of_every_dump(store: Store) -> None:
+    person, key = store.vault.new_pair("somebody", "a thread")
+    sealed = store.vault.seal(key, ("a",), b"text")
+    place = store.place
+    assert isinstance(place, Database)
+    ask = "SELECT count(*) FROM key WHERE id IN (?, ?)"
+    assert databases.rows(place, ask, person, key) == [(2,)]
+    store.vault.forget(person)
+    assert databases.rows(place, ask, person, key) == [(0,)]
+    with pytest.raises(Unreadable):
+        store.vault.unseal(key, ("a",), sealed)
+    vacuumed = databases.rows(place, "SELECT pg_stat_get_vacuum_count('key'::regclass)")
+    store.vault.forget(person)  # forgotten already: nothing to take out
+    assert databases.rows(place, "SELECT pg_stat_get_vacuum_count('key'::regclass)") == vacuumed
+
+
+async def test_it_keeps_texts_and_names_out_of_the_servers_files(own: PostgresServer, tmp_path: Path) -> None:
+    settings = await installed_on(own, tmp_path / "place")
+    async with harness.opened(settings) as store:
+        _, thread = await make_thread(store, name="Bartholomew Zwartekraai")
+        await append(store, thread, "a text with a Kanarienvogel in it")
+    own.run("CHECKPOINT")
+    folders = [own.folder, tmp_path]
+    assert scan(folders, ["Zwartekraai", "Kanarienvogel", harness.SECRET]) == []
+    assert scan(folders, [thread]) != []  # the scan looks where the rows are, and in the server's log
+
+
+# ── making it ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def empty() -> Database:
+    server = pgserver.shared()
+    name = server.make()
+    databases._made.append(name)
+    return database_from(server.url(name), None)
+
+
+def test_it_makes_what_the_schema_says(tmp_path: Path) -> None:
+    engine = writing_engine(empty())
+    migrate.to_head(engine, tmp_path)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_it_lets_several_nodes_begin_at_once(tmp_path: Path) -> None:
+    place, wrong = empty(), list[Exception]()
+    at_once = threading.Barrier(4)
+
+    def begin() -> None:
+        engine = writing_engine(place)
+        at_once.wait()
+        try:
+            migrate.to_head(engine, tmp_path)
+        except Exception as error:  # noqa: BLE001 - told to the test below
+            wrong.append(error)
+        finally:
+            engine.dispose()
+
+    all_of_them = [threading.Thread(target=begin) for _ in range(4)]
+    for one in all_of_them:
+        one.start()
+    for one in all_of_them:
+        one.join()
+    assert wrong == []
+    assert databases.rows(place, "SELECT version_num FROM alembic_version") == [(migrate.HEAD,)]
+
+
+def test_a_migration_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
+    place = empty()
+    databases.rows(place, "CREATE TABLE visitor_session (id text)")  # in the way of one of the last tables
+    engine = writing_engine(place)
+    with pytest.raises(Exception, match="already exists"):
+        migrate.to_head(engine, tmp_path)
+    engine.dispose()
+    found = databases.rows(place, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert found == [("visitor_session",)]
+
+
+def test_it_refuses_a_ring_that_is_not_there_and_makes_none(tmp_path: Path) -> None:
+    key = tmp_path / "root.key"
+    Vault.create(keyring=empty(), root_key=key).close()
+    place = empty()
+    with pytest.raises(BadSetting, match="keyring_url"):
+        Vault.open(keyring=place, root_key=key)
+    assert databases.rows(place, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+def test_it_makes_no_second_ring(tmp_path: Path) -> None:
+    key, place = tmp_path / "root.key", empty()
+    Vault.create(keyring=place, root_key=key).close()
+    before = databases.rows(place, "SELECT * FROM key")
+    with pytest.raises(BadSetting, match="already"):
+        Vault.create(keyring=place, root_key=key)
+    assert databases.rows(place, "SELECT * FROM key") == before
+
+
+# ── the commands ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def environ(tmp_path: Path, here: None) -> dict[str, str]:
+    server = pgserver.shared()
+    names = [server.make(), server.make()]
+    databases._made.extend(names)
+    urls = dict(zip(("APARTE_DATABASE_URL", "APARTE_KEYRING_URL"), map(server.url, names), strict=True))
+    return {"APARTE_DATA": str(tmp_path / "data"), "APARTE_ROOT_KEY": str(tmp_path / "key" / "root.key"), **urls}
+
+
+def test_it_is_made_once_and_looked_at(environ: dict[str, str]) -> None:
+    made = aparte("init", **environ)
+    assert made.exit_code == 0, made.output
+    assert "nothing was changed" in aparte("init", **environ).output
+    said = aparte("doctor", **environ).output
+    assert "✓ keys: the root key opens the key ring" in said
+    assert "✓ database: postgresql://" in said
+    assert f"✓ migrations: at {migrate.HEAD}" in said
+    # The tests' own server does not wait for its disk.
+    assert "✗ durability of database: fsync = off, full_page_writes = off" in said
+
+
+def test_it_says_what_is_wrong_with_an_address_and_shows_no_password(environ: dict[str, str], tmp_path: Path) -> None:
+    server = pgserver.shared()
+    server.run("DROP ROLE IF EXISTS guarded")
+    server.run("CREATE ROLE guarded LOGIN PASSWORD 'Kanarienvogel1'")
+    assert aparte("init", **environ).exit_code == 0
+    name = environ["APARTE_DATABASE_URL"].partition("?")[0].rpartition("/")[2]
+    file = tmp_path / "secret"
+    file.write_text("Kanarienvogel2")
+    file.chmod(0o400)
+    for url, fix in (
+        (server.url("nosuch"), "make it with createdb"),
+        (server.url(name, "nobodyhere"), "make the account with createuser"),
+        (server.url(name, "guarded"), "correct the user in the address, or the password in its file"),
+        ("postgresql://aparte@127.0.0.1:1/aparte", "see that it runs"),
+        ("postgresql://aparte:Kanarienvogel3@127.0.0.1/aparte", "a password does not belong here"),
+        ("postgresql://aparte@127.0.0.1/aparte?password=Kanarienvogel3", "a password does not belong here"),
+    ):
+        said = aparte(
+            "agent", "list", **environ | {"APARTE_DATABASE_URL": url, "APARTE_DATABASE_PASSWORD_FILE": str(file)}
+        )
+        assert said.exit_code == 2, said.output
+        assert fix in said.output, said.output
+        assert "Kanarienvogel" not in said.output
+    server.run("ALTER ROLE guarded PASSWORD 'Kanarienvogel2'")
+    found = postgres.has_table(database_from(server.url(name, "guarded"), file), "conversation")
+    assert found is True
