@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from aparte.config import Database, read_secret
-from aparte.errors import AparteError, BadSetting
+from aparte.errors import AparteError, BadSetting, StoreDown
 
 LOCK_MILLISECONDS: Final = 2_000  # how long a transaction waits for a row of another before its person is told
 CONNECT_SECONDS: Final = 5
@@ -78,10 +78,33 @@ def engine(place: Database, *, size: int, is_reading: bool = False, is_probed: b
     return made
 
 
+def conninfo(place: Database) -> str:
+    """What the driver needs to connect by itself, beside the toolkit. It has the password in it: never to be shown."""
+    from psycopg.conninfo import make_conninfo  # an extra
+
+    password = read_secret(place.password_file) if place.password_file is not None else None
+    named = {"dbname": place.name, "user": place.user, "host": place.host, "port": place.port, "password": password}
+    return make_conninfo(**{key: one for key, one in (_LINE | dict(place.options) | named).items() if one})
+
+
+def has_table(place: Database, table: str) -> bool:
+    """Whether the database has this table. Raises StoreDown, with the fix, when it cannot be reached."""
+    line = engine(place, size=1)
+    try:
+        with line.connect() as connection:
+            return inspect(connection).has_table(table)
+    except DBAPIError as error:
+        raise StoreDown(why_not(place, error)) from error
+    finally:
+        line.dispose()
+
+
 def why_not(place: Database, error: Exception) -> str:
     """A sentence for the operator: why this database could not be opened, and the fix."""
     said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
     # What the driver says about connecting names host, account and database; of a statement only the class is told.
+    if isinstance(error, DBAPIError) and isinstance(error.orig, AparteError):
+        return f"{place}: {error.orig}"  # the file of the password
     told = said[:300] if isinstance(error, DBAPIError) and not error.statement else type(error).__name__
     for word, fix in _FIXES:
         if word in told:
@@ -114,7 +137,6 @@ def lock_number(*parts: str | bytes) -> int:
 
 
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(:number)")
-_TRY: Final = text("SELECT pg_try_advisory_lock(:number)")
 
 
 def alone(connection: Connection, *parts: str | bytes, seconds: int = 0) -> None:
@@ -128,26 +150,3 @@ def alone(connection: Connection, *parts: str | bytes, seconds: int = 0) -> None
     if seconds:
         connection.execute(text(f"SET LOCAL lock_timeout = '{int(seconds)}s'"))
     connection.execute(_LOCK, {"number": lock_number(*parts)})
-
-
-class Held:
-    """A lock that a connection of its own keeps until `release`, or until this process ends."""
-
-    def __init__(self, line: Engine, connection: Connection) -> None:
-        self._line, self._connection = line, connection
-
-    def release(self) -> None:
-        """Lets others have it."""
-        self._connection.close()
-        self._line.dispose()
-
-
-def hold(place: Database, name: str) -> Held | None:
-    """The lock of this name in that database; None when somebody has it."""
-    line = engine(place, size=1)
-    connection = line.connect().execution_options(isolation_level="AUTOCOMMIT")
-    held = Held(line, connection)
-    if connection.execute(_TRY, {"number": lock_number(name)}).scalar_one():
-        return held
-    held.release()
-    return None

@@ -63,7 +63,6 @@ class Store:
         self._last, self._ticked = 0.0, time.monotonic()
         self._clock = threading.Lock()
         self._claim: IO[str] | None = None
-        self._claimed: postgres.Held | None = None
         self._listener: Callable[[list[Stored]], None] = _nobody
         self.place = database = settings.database()
         self._writing = writing_engine(database)
@@ -109,8 +108,8 @@ class Store:
         self._last, self._ticked = float(found["clock"]), time.monotonic()
 
     def claim(self) -> None:
-        """Takes the data folder for this server until the process ends: live connections of two servers would not
-        hear each other. Raises BadSetting when another server has it."""
+        """Takes the data folder for this server until the process ends: on SQLite, live connections of two servers
+        would not hear each other. Raises BadSetting when another server has it."""
         self._claim = (self._settings.data / "serve.lock").open("w")
         try:
             fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,10 +117,6 @@ class Store:
             raise BadSetting(
                 f"Another aparte serve uses {self._settings.data}. Stop it, or set another data."
             ) from error
-        if isinstance(self.place, Database):
-            self._claimed = postgres.hold(self.place, "serve")
-            if self._claimed is None:
-                raise BadSetting(f"Another aparte serve uses {self.place}. Stop it, or set another database_url.")
 
     async def close(self) -> None:
         """Commits what is waiting, then closes."""
@@ -130,8 +125,6 @@ class Store:
 
     def _dispose(self) -> None:
         self._readers.shutdown(wait=True)
-        if self._claimed is not None:
-            self._claimed.release()
         self._reading.dispose()
         self._writing.dispose()
         if self._claim is not None:
