@@ -10,6 +10,7 @@ import contextlib
 import gc
 import math
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -26,10 +27,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
-from aparte import api, assets, auth, frames, lines, pages, ws
-from aparte.actions import acts, checks, following, marks
-from aparte.actions.parts import Parts, policy_of
-from aparte.config import Settings
+from aparte import api, assets, auth, bell, frames, lines, pages, postgres, ws
+from aparte.actions import acts, checks, following, marks, nodes
+from aparte.actions.parts import Node, Parts, policy_of
+from aparte.config import Database, Settings, read_secret
 from aparte.delivery import Mailer
 from aparte.errors import AparteError
 from aparte.headers import SecurityHeaders
@@ -184,6 +185,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             opened=Window(settings.opens_per_minute, 60.0),
             logins=Window(settings.logins_per_minute, 60.0),
             accounts=Window(settings.logins_per_minute * ACCOUNT_LOGINS, 60.0),
+            node=_node(settings),
         )
         worker = OutboxWorker(
             store,
@@ -209,10 +211,24 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             await _last_marks(parts)
 
 
+def _node(settings: Settings) -> Node:
+    """Who this node is, and how it hears the others: on SQLite it is alone."""
+    name = f"{settings.node or socket.gethostname()}-{secrets.token_hex(4)}"  # two on one host are two
+    place = settings.database()
+    if not isinstance(place, Database):
+        return Node(name)
+    if settings.bell_url:
+        file = settings.bell_password_file
+        return Node(name, bell.Bell(name, bell.valkey(settings.bell_url, lambda: read_secret(file) if file else None)))
+    return Node(name, bell.Bell(name, bell.postgres(lambda: postgres.conninfo(place))))
+
+
 async def _last_marks(parts: Parts) -> None:
-    """What was read just before the end is kept."""
+    """What was read just before the end is kept, and this node's agents are at the desk no longer."""
     try:
         await marks.store(parts)
+        if parts.node.bell is not None:
+            await nodes.leave(parts)
     except AparteError as error:
         log.warning("app.marks_lost", code=error.code)
 

@@ -6,12 +6,13 @@ Knows how often. Must not judge: it calls verbs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Final
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final
 
 import structlog
 
-from aparte.actions import expiry, following, inbox, marks, reading
+from aparte.actions import expiry, following, inbox, marks, nodes, reading
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
@@ -57,7 +58,28 @@ class Jobs:
             self._every(15.0, self._positions),
             self._every(15.0, parts.store.keep_time),
             self._every(3600.0, lambda: expiry.retention(parts), first=60.0),
+            *self._among_nodes(),
         )
+
+    def _among_nodes(self) -> list[Coroutine[Any, Any, None]]:
+        """What only several nodes need."""
+        parts, called = self._parts, asyncio.Event()
+        if parts.node.bell is None:
+            return []
+        return [
+            parts.node.bell.run(lambda hint: nodes.heard(parts, hint), called.set),
+            self._look(called),
+            self._every(0.5, lambda: nodes.tell_marks(parts)),
+        ]
+
+    async def _look(self, called: asyncio.Event) -> None:
+        """Looks every few seconds, and at once when the bell was away and is back."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(nodes.LOOK_SECONDS):
+                    await called.wait()
+            called.clear()
+            await self._try(lambda: nodes.look(self._parts))
 
     async def _refill(self) -> None:
         """Fills the gaps of live sockets, as soon as there are some."""
@@ -123,7 +145,9 @@ class Jobs:
     async def _presence(self) -> None:
         """Who is at the desk, told when it changes."""
         hub = self._parts.hub
-        online = hub.online()
+        if self._parts.node.bell is not None:
+            await nodes.share_presence(self._parts)
+        online = self._parts.online()
         if online == self._online:
             return
         was_open, self._online = bool(self._online), online

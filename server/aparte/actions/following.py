@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from aparte.actions import door
+from aparte.actions import door, nodes
 from aparte.actions.parts import Parts
 from aparte.actions.reading import staff_view, visitor_view
 from aparte.errors import NotFound
@@ -120,6 +120,7 @@ def published(parts: Parts, written: list[Stored]) -> None:
     may no longer see it."""
     parts.hub.publish(written)
     _take_away(parts, written)
+    nodes.tell_written(parts, written)
 
 
 def _take_away(parts: Parts, written: list[Stored]) -> None:

@@ -6,6 +6,7 @@ Must not know sockets beyond the peer that speaks.
 from __future__ import annotations
 
 from aparte.actions.parts import Marks, Parts
+from aparte.bell import Marked
 from aparte.errors import NotFound
 from aparte.frames import Mark
 from aparte.frames import Marks as MarksFrame
@@ -62,6 +63,8 @@ async def store(parts: Parts) -> None:
         parts.hub.tell(told.conversation, told, staff=told.who == "visitor")
         if told.who == "staff":
             parts.hub.changed.add(told.conversation)
+        if parts.node.bell is not None:
+            parts.node.bell.ring(Marked(told.conversation, told.who == "staff"))
 
 
 def _raise(tx: Tx, row: Conversation, speaker: str, marks: Marks) -> bool:

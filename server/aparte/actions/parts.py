@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from aparte.bell import Bell
 from aparte.config import Settings
 from aparte.delivery import Mailer
 from aparte.frames import Option
@@ -20,6 +21,7 @@ from aparte.model import Level, Site
 from aparte.policy import DEFAULT_POLICY, Freshness, Policy
 from aparte.records import Records
 from aparte.store import Store
+from aparte.store.conversations import Signature
 from aparte.vault import PasswordGate
 
 MOST_SHOWN: Final = 1_000  # conversations whose shown options are remembered
@@ -55,6 +57,21 @@ class Shown(OrderedDict[str, tuple[Option, ...]]):
 
 
 @dataclass(slots=True)
+class Node:
+    """This node among others on the same store. Without a bell it is alone."""
+
+    name: str
+    bell: Bell | None = None
+    elsewhere: set[str] = field(default_factory=set)  # agents who have the panel open at another node
+    marked: set[tuple[str, bool]] = field(
+        default_factory=set
+    )  # conversations and sides whose marks another node raised
+    seen: dict[str, Signature] = field(default_factory=dict)  # the open conversations as the last look found them
+    leased: set[str] | None = None  # the agents whom this node has told the store of
+    renewed_at: float = 0.0
+
+
+@dataclass(slots=True)
 class Parts:
     """One server's parts."""
 
@@ -77,8 +94,13 @@ class Parts:
     spoke: set[str] = field(default_factory=set)  # agents' sessions that did something since it was last noted
     # Agents' sockets between hello and welcome: the lines that changed meanwhile.
     greeted: dict[Peer, set[str]] = field(default_factory=dict)
+    node: Node = field(default_factory=lambda: Node("alone"))
     options: Shown = field(default_factory=Shown)  # what an agent was shown, by conversation
 
     def can_check(self, site: Site) -> bool:
         """Whether anybody can be proven here: there is a system that has the addresses, and mail to send to them."""
         return bool(site.records_url and self.mailer.is_on)
+
+    def online(self) -> set[str]:
+        """The ids of the agents who have the panel open, at whichever node."""
+        return self.hub.online() | self.node.elsewhere

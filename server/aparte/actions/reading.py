@@ -118,11 +118,11 @@ def _references(parts: Parts, connection: Connection, row: Conversation) -> list
 
 
 def site_face(parts: Parts, site: Site) -> SiteFace:
-    return SiteFace(site.id, site.name, site.desk, site.accent, site.phone, bool(parts.hub.online()))
+    return SiteFace(site.id, site.name, site.desk, site.accent, site.phone, bool(parts.online()))
 
 
 def colleagues(parts: Parts) -> list[Colleague]:
-    online = parts.hub.online()
+    online = parts.online()
     return [
         Colleague(one.id, one.name, one.role.value, one.id in online)
         for one in parts.store.directory.agents.values()

@@ -101,6 +101,26 @@ def wrong_database(url: str, name: str) -> str:
     return _wrong_line(host, given.get("sslmode"))
 
 
+def wrong_bell(url: str) -> str:
+    """What is wrong with the address of a Valkey or Redis, as a fix to print; empty when nothing is."""
+    example = "give an address such as redis://127.0.0.1:6379/0 or rediss://bell.example.org:6379/0"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return example
+    if parts.password is not None:
+        return (
+            "a password does not belong here: write it to a file of mode 0400, and name that file in bell_password_file"
+        )
+    is_whole = parts.path.removeprefix("/").isdigit() or parts.path in ("", "/")
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or port == 0 or not is_whole:
+        return example
+    if parts.query or parts.fragment or not url.isprintable() or " " in url:
+        return example
+    return ""
+
+
 def _wrong_line(host: str, sslmode: str | None) -> str:
     if sslmode is not None and sslmode not in _TLS:
         return f"sslmode {sslmode[:20]} may end without TLS unnoticed: give one of {', '.join(_TLS)}"

@@ -17,12 +17,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aparte import errors
-from aparte.config.database import database_from, has_secret, wrong_database
+from aparte.config.database import database_from, has_secret, wrong_bell, wrong_database
 from aparte.config.settings import Settings
 
 _SECRET_BYTES: Final = 4096
 _SHOWN: Final = 60  # characters of a wrong value that are repeated to the operator
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\Z")
+_NODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}\Z")
 _MAIL: Final = re.compile(r"(?:[^<>@\x00-\x1f]{0,80}<)?[^\s<>@,;:\"]{1,64}@[A-Za-z0-9.-]{1,190}>?\Z")
 # The widest block that may still be called a proxy. Wider, and half the world could forge its address.
 _WIDEST: Final = {4: 8, 6: 16}
@@ -171,6 +172,19 @@ def _rule_databases(s: Settings) -> Iterator[str]:
         yield "keyring_url: names the database of database_url, so a copy of the data would carry its keys: give another"
 
 
+def _rule_nodes(s: Settings) -> Iterator[str]:
+    if s.node and not _NODE.match(s.node):
+        yield f"node = {clean(s.node)}: give up to 40 letters, digits, dots and dashes"
+    if s.bell_url and not s.database_url:
+        yield "bell_url: several nodes need PostgreSQL: give database_url and keyring_url, or leave it out"
+    if s.bell_url and (fix := wrong_bell(s.bell_url)):
+        yield f"bell_url = {'(not shown)' if has_secret(s.bell_url) else clean(s.bell_url)}: {fix}"
+    if s.bell_password_file and not s.bell_url:
+        yield "bell_url: not set, but bell_password_file is: give both or neither"
+    elif s.bell_password_file and (fix := wrong_secret(s.bell_password_file)):
+        yield f"bell_password_file = {s.bell_password_file}: {fix}"
+
+
 def _rule_host(s: Settings) -> Iterator[str]:
     if not is_host(s.host):
         yield f"host = {clean(s.host)}: give an address of this machine, e.g. 127.0.0.1"
@@ -245,6 +259,7 @@ def _rule_ordered(s: Settings, small: str, large: str) -> Iterator[str]:
 RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], ...]] = (
     (("data", "keyring", "keyring_url", "root_key"), _rule_places),
     (("database_url", "database_password_file", "keyring_url", "keyring_password_file"), _rule_databases),
+    (("node", "bell_url", "bell_password_file", "database_url"), _rule_nodes),
     (("host", "public_url", "trusted_proxies"), _rule_host),
     (("host", "public_url", "panel_url", "trusted_proxies"), _rule_urls),
     (("trusted_proxies",), _rule_proxies),

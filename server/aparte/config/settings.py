@@ -40,6 +40,11 @@ class Settings:
     keyring_url: str = ""  # a database of its own
     keyring_password_file: Path | None = None
 
+    # Several nodes, on PostgreSQL.
+    node: str = ""  # this node's name in logs; empty: the host's
+    bell_url: str = ""  # Valkey or Redis that carries hints between nodes; empty: PostgreSQL does
+    bell_password_file: Path | None = None
+
     # Where we listen and what we are called.
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8080

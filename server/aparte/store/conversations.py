@@ -155,6 +155,17 @@ def live_of(connection: Connection, visitor: str) -> Conversation | None:
     return from_row(row) if row else None
 
 
+Signature = tuple[int, int, str, str | None]
+"""What says whether an inbox's line has changed: staff number, unread ones, state, agent."""
+
+
+def signatures(connection: Connection, states: Sequence[str], limit: int) -> dict[str, Signature]:
+    """The signatures of the conversations in these states."""
+    named = select(table.c.id, table.c.staff_seq, table.c.unread, table.c.state, table.c.agent_id)
+    found = connection.execute(named.where(table.c.state.in_(states)).limit(limit))
+    return {row.id: (row.staff_seq, row.unread, row.state, row.agent_id) for row in found}
+
+
 def inbox(connection: Connection, agent: str, *, all_assigned: bool, limit: int) -> list[Conversation]:
     """The queue (oldest first), then what `agent` holds, and with `all_assigned` what colleagues hold."""
     return [

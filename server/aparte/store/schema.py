@@ -193,6 +193,15 @@ outbox = Table(
     Index("ix_outbox_waiting", "state", "next_at"),
 )
 
+# Agents who have the panel open, by node: leases.
+presence = Table(
+    "presence",
+    metadata,
+    Column("agent_id", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("until", Float, nullable=False),
+)
+
 # Keys whose rows are deleted, until the key ring has destroyed the keys too.
 erasure = Table("erasure", metadata, Column("key_id", BigInteger, primary_key=True, autoincrement=False))
 

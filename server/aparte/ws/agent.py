@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aparte import frames
-from aparte.actions import acts, checks, door, following, messages, threads
+from aparte.actions import acts, checks, door, following, messages, nodes, threads
 from aparte.errors import NotFound, TooMany
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
@@ -52,7 +52,7 @@ async def _agent_types(socket: Socket, frame: frames.Typing) -> None:
     row = await socket.parts.store.read(lambda c: door.see(c, socket.agent, frame.conversation))
     if row.agent_id != socket.agent.agent.id:
         return  # who only looks on does not show
-    socket.parts.hub.tell(frame.conversation, frames.SomeoneTypes(frame.conversation, "staff"), staff=False)
+    nodes.tell_typing(socket.parts, frame.conversation, staff=True)
 
 
 async def _ask_check(socket: Socket, frame: frames.AskCheck) -> None:

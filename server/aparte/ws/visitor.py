@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aparte import frames
-from aparte.actions import checks, door, following, reading, threads, tokens
+from aparte.actions import checks, door, following, nodes, reading, threads, tokens
 from aparte.store import Connection
 from aparte.ws import both
 from aparte.ws.socket import Rule, Socket
@@ -33,7 +33,7 @@ def _say(socket: Socket, frame: frames.Post) -> None:
 
 async def _visitor_types(socket: Socket, frame: frames.Typing) -> None:
     socket.require_watched(frame.conversation)
-    socket.parts.hub.tell(frame.conversation, frames.SomeoneTypes(frame.conversation, "visitor"), staff=True)
+    nodes.tell_typing(socket.parts, frame.conversation, staff=False)
 
 
 async def _start_check(socket: Socket, frame: frames.StartCheck) -> None:

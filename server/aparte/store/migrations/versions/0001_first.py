@@ -159,6 +159,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "presence",
+        sa.Column("agent_id", TEXT, nullable=False),
+        sa.Column("node", TEXT, nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("agent_id", "node"),
+    )
+    op.create_table(
         "store_info",
         sa.Column("name", TEXT, nullable=False),
         sa.Column("value", TEXT, nullable=False),

