@@ -100,7 +100,7 @@ async def test_the_letter_says_nothing_of_the_conversation(server: Server) -> No
         assert word.lower() not in letter.text.lower() + letter.subject.lower()
         assert all(word.lower() not in value.lower() for name, value in letter.headers if name.lower() != "to")
     assert letter.link
-    assert letter.link.startswith(f"{server.url}/not-me#")
+    assert letter.link.startswith(f"{server.url}/not-me?site=air#")
 
 
 # ── tries ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -158,9 +158,12 @@ async def panel(request: Request) -> Response:
 
 async def not_me(request: Request) -> Response:
     """The page behind the letter's link. What names the check is in the fragment, which never reaches a log; it
-    acts on a press alone, since mail scanners open links."""
+    acts on a press alone, since mail scanners open links. `site` says whose letter it was: name and telephone."""
     parts, assets = _parts(request)
-    text = _page(parts, assets, lang=_lang(request), title="Aparté", folder="static/pages", config={})
+    site = parts.store.directory.sites.get(request.query_params.get("site", ""))
+    config = {"name": site.name, "phone": site.phone} if site else {}
+    title = site.name if site else "Aparté"
+    text = _page(parts, assets, lang=_lang(request), title=title, folder="static/pages", config=config)
     return _html(text, policy(parts, ancestors=()))
 
 

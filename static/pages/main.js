@@ -12,6 +12,8 @@ const WORDS = {
     text: 'A private chat asked for a code for something that is kept under your e-mail address. If you did not ask for it, stop it here: the code becomes worthless and the conversation is frozen at once. Our colleagues are told.',
     press: 'Stop it: this is not me',
     busy: 'One moment…',
+    already: 'Already stopped. The code is worthless and the conversation is frozen; you need do nothing else.',
+    call: 'Questions? Call',
     done: 'Stopped. The code is worthless now and the conversation is frozen. You need do nothing else, and nobody from us will ask you for a code.',
     failed: 'This link is not complete or names a check that is no longer kept. Open it again from the letter.',
     offline: 'The chat server was not reached. Try again in a moment.',
@@ -21,12 +23,16 @@ const WORDS = {
     text: 'Une conversation privée a demandé un code pour un dossier enregistré sous votre adresse e-mail. Si vous n’en êtes pas à l’origine, arrêtez-la ici : le code perd toute valeur et la conversation est aussitôt gelée. Nos collègues sont prévenus.',
     press: 'Arrêter : ce n’est pas moi',
     busy: 'Un instant…',
+    already: 'Déjà arrêté. Le code n’a plus aucune valeur et la conversation est gelée ; vous n’avez rien d’autre à faire.',
+    call: 'Une question ? Appelez le',
     done: 'C’est arrêté. Le code n’a plus aucune valeur et la conversation est gelée. Vous n’avez rien d’autre à faire, et personne chez nous ne vous demandera de code.',
     failed: 'Ce lien est incomplet ou désigne une vérification qui n’est plus conservée. Ouvrez-le de nouveau depuis la lettre.',
     offline: 'Le serveur n’a pas répondu. Réessayez dans un instant.',
   },
 };
 
+/** @type {{name?: string, phone?: string}} the company that wrote the letter */
+const { name = '', phone = '' } = JSON.parse(document.getElementById('config')?.textContent || '{}');
 const words = WORDS[document.documentElement.lang === 'fr' ? 'fr' : 'en'];
 
 /**
@@ -46,9 +52,24 @@ const says = element('p', '');
 says.setAttribute('role', 'status');
 const button = element('button', words.press);
 button.type = 'button';
-main.append(element('h1', words.title), element('p', words.text), button, says);
-document.title = words.title;
+const call = element('p', phone && `${words.call} `);
+if (phone) {
+  const link = element('a', phone);
+  link.href = `tel:${phone.replace(/[^+\d]/g, '')}`;
+  call.append(link);
+}
+const company = element('p', name);
+company.className = 'company';
+main.append(company, element('h1', words.title), element('p', words.text), button, says, call);
+document.title = [words.title, name].filter(Boolean).join(' · ');
 document.getElementById('app')?.replaceWith(main);
+
+/** The page remembers it, in its place of the history alone: who reloads it is told the same. @param {string} sentence */
+function stopped(sentence) {
+  button.remove();
+  says.textContent = sentence;
+}
+if (history.state?.stopped) stopped(words.already);
 
 button.addEventListener('click', async () => {
   button.disabled = true;
@@ -60,8 +81,12 @@ button.addEventListener('click', async () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ token: location.hash.slice(1) }),
     });
-    sentence = answer.ok ? words.done : answer.status === 404 || answer.status === 400 ? words.failed : words.offline;
-    if (answer.ok) button.remove();
+    sentence = answer.status === 404 || answer.status === 400 ? words.failed : words.offline;
+    if (answer.ok) {
+      history.replaceState({ stopped: true }, '');
+      stopped(words.done);
+      return;
+    }
   } catch {
     sentence = words.offline; // no answer at all: the person may press again
   }

@@ -151,6 +151,9 @@ test('it tells a wrong code from a letter sent again', () => {
   assert.equal(state.checkNote, 'wrong');
   state = step(state, { ...card, tries_left: 4, sends_left: 1 });
   assert.equal(state.checkNote, 'resent');
+  state = step(state, { ...card, tries_left: 3, sends_left: 1 });
+  const said = { kind: 'message', body: { text: 'hm' }, sender: { kind: 'visitor' } };
+  assert.equal(hear(state, event(state.last + 1, said)).checkNote, '', 'else it would seem to be about what was said since');
   state = step(state, { id: card.id, state: 'verified' });
   assert.equal(state.checkNote, '');
   assert.equal(state.view.check.state, 'verified');

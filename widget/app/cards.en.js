@@ -37,7 +37,6 @@ export const words = {
     kept: (/** @type {number} */ days) => `The conversation is kept for ${days} days.`,
     mail: 'No e-mail that we send repeats a word of it.',
     back: 'Back to the conversation',
-    end: 'End the conversation',
     endSure: 'End the conversation? You can still read it, and write again later.',
     endYes: 'Yes, end it',
     endNo: 'No, go on',

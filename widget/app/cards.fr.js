@@ -37,7 +37,6 @@ export const words = {
     kept: (days) => `La conversation est gardée ${days} jours.`,
     mail: 'Aucun courriel de notre part n’en reprend un mot.',
     back: 'Revenir à la conversation',
-    end: 'Terminer la conversation',
     endSure: 'Terminer la conversation ? Vous pourrez encore la lire, et y écrire plus tard.',
     endYes: 'Oui, terminer',
     endNo: 'Non, continuer',

@@ -4,6 +4,7 @@ import { html } from '../../static/shared/preact.js';
 const PATHS = {
   info: 'M12 11v5M12 8h.01M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0',
   close: 'M6 6l12 12M18 6L6 18',
+  end: 'M14 4H6v16h8M10 12h11l-4-4',
   send: 'M5 12h13M12 5l7 7-7 7',
   lock: 'M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3',
   shield: 'M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2.2 2.2L15.5 10',

@@ -5,16 +5,15 @@
  */
 import { Icon, Language, html, useLayoutEffect, useRef, useState } from './kit.js';
 
-/** @param {import('./cards.js').CardProps & {onDone: () => void, onStop: () => void}} props */
-export function Privacy({ state, words, lang, onLang, onDone, onStop }) {
+/** @param {import('./cards.js').CardProps & {isEnd: boolean, canEnd: boolean, onDone: () => void, onStop: () => void}} props `isEnd`: opened to end it */
+export function Privacy({ state, words, lang, isEnd, canEnd, onLang, onDone, onStop }) {
   const box = useRef(/** @type {HTMLDialogElement|null} */ (null));
-  const [isSure, setSure] = useState(false);
+  const [isSure, setSure] = useState(isEnd);
   useLayoutEffect(() => {
     box.current?.showModal();
-    /** @type {HTMLElement|null|undefined} */ (box.current?.querySelector('.primary'))?.focus();
+    /** @type {HTMLElement|null|undefined} */ (box.current?.querySelector('.primary, .sure .quiet'))?.focus();
   }, []);
   const { host, kept_days } = state.privacy;
-  const canEnd = state.view && state.view.state !== 'closed' && !state.view.frozen;
   const close = () => box.current?.close();
   return html`<dialog ref=${box} aria-labelledby="privacy" onClose=${onDone} onClick=${(/** @type {Event} */ event) => event.target === box.current && close()}>
     <div class="sheet">
@@ -27,14 +26,14 @@ export function Privacy({ state, words, lang, onLang, onDone, onStop }) {
       </ul>
       <${Language} lang=${lang} onLang=${onLang} />
       ${isSure
-        ? html`<div class="sure" role="group" aria-label=${words.privacy.end}>
+        ? html`<div class="sure" role="group" aria-label=${words.end}>
             <p>${words.privacy.endSure}</p>
             <button class="danger" onClick=${() => (onStop(), close())}>${words.privacy.endYes}</button>
-            <button class="quiet" onClick=${() => setSure(false)}>${words.privacy.endNo}</button>
+            <button class="quiet" onClick=${() => (isEnd ? close() : setSure(false))}>${words.privacy.endNo}</button>
           </div>`
         : html`<div class="row">
             <button class="primary" onClick=${close}>${words.privacy.back}</button>
-            ${canEnd && html`<button class="quiet" onClick=${() => setSure(true)}>${words.privacy.end}</button>`}
+            ${canEnd && html`<button class="quiet" onClick=${() => setSure(true)}>${words.end}</button>`}
           </div>`}
     </div>
   </dialog>`;

@@ -253,7 +253,9 @@ function follow(view, event) {
     case 'message': {
       // Each message of the customer's moves the end of what was proven.
       const { standing } = view;
-      if (!standing?.idle || event.sender.kind !== 'visitor') return { view };
+      if (event.sender.kind !== 'visitor') return { view };
+      // What was said of the last code stands no longer: it would look as if it were about this message.
+      if (!standing?.idle) return { view, checkNote: '' };
       return { view: { ...view, standing: { ...standing, until: Math.min(standing.most ?? 0, event.at + standing.idle) } } };
     }
     default:

@@ -51,11 +51,11 @@ export class App extends Component {
 /** @param {Props} props */
 function Screen(props) {
   const { state, words, cards, needCards, talk, lang, isFrame, onClose } = props;
-  const [isPrivacy, setPrivacy] = useState(false);
+  const [sheet, setSheet] = useState(/** @type {''|'about'|'end'} */ (''));
   const [draft, setDraft] = useState('');
-  const isSlow = useIsSlow(state.link === 'connecting' || (isPrivacy && !cards));
+  const isSlow = useIsSlow(state.link === 'connecting' || (sheet !== '' && !cards));
   useEffect(() => {
-    if (state.isCut && !cards) setPrivacy(false); // it would come up long after it was asked for
+    if (state.isCut && !cards) setSheet(''); // it would come up long after it was asked for
   }, [state.isCut]);
   const notice = state.link === 'refused' ? words.turnedAway : state.isCut ? words.offline : isSlow ? words.connecting : '';
   return html`
@@ -64,7 +64,8 @@ function Screen(props) {
         <h1>${state.site.name}</h1>
         <p class=${state.site.online ? 'desk here' : 'desk'}>${deskLine(props)}</p>
       </div>
-      <button class="icon" aria-label=${words.private} title=${words.private} onPointerEnter=${needCards} onClick=${() => (needCards(), setPrivacy(true))}><${Icon} name="info" /></button>
+      <button class="icon" aria-label=${words.private} title=${words.private} onPointerEnter=${needCards} onClick=${() => (needCards(), setSheet('about'))}><${Icon} name="info" /></button>
+      ${canEnd(state) && html`<button class="icon" aria-label=${words.end} title=${words.end} onPointerEnter=${needCards} onClick=${() => (needCards(), setSheet('end'))}><${Icon} name="end" /></button>`}
       ${isFrame && html`<button class="icon" aria-label=${words.close} title=${words.close} onClick=${onClose}><${Icon} name="close" /></button>`}
     </header>
     <main>
@@ -73,9 +74,12 @@ function Screen(props) {
     <${Thread} ...${props} onEdit=${(/** @type {string} */ text) => setDraft(draft ? `${text}\n${draft}` : text)} />
     <${Composer} ...${props} draft=${draft} setDraft=${setDraft} />
     </main>
-    ${isPrivacy && cards && html`<${cards.Privacy} ...${props} words=${cards.words} onDone=${() => setPrivacy(false)} onStop=${() => talk.ask('end')} />`}
+    ${sheet && cards && html`<${cards.Privacy} ...${props} words=${cards.words} isEnd=${sheet === 'end'} canEnd=${canEnd(state)} onDone=${() => setSheet('')} onStop=${() => talk.ask('end')} />`}
   `;
 }
+
+/** @param {Props['state']} state */
+const canEnd = ({ view }) => Boolean(view && view.state !== 'closed' && !view.frozen);
 
 /** Connecting is only worth a word when it takes long. @param {boolean} isOn */
 function useIsSlow(isOn) {

@@ -257,7 +257,7 @@ def _issue(parts: Parts, tx: Tx, asked: Row, check_id: str, located: Located | N
         browser=about_of(tx.vault, row).browser,
         at=datetime.fromtimestamp(tx.now, UTC),
         minutes=parts.settings.code_seconds // 60,
-        not_me_url=f"{parts.settings.addressed()[0]}/not-me#{not_me_link(tx.vault, check.id)}",
+        not_me_url=f"{parts.settings.addressed()[0]}/not-me?site={site.id}#{not_me_link(tx.vault, check.id)}",
     )
     at = tx.now
     if located is not None and contact is not None:
