@@ -62,6 +62,16 @@ def serving(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
         running.communicate()
 
 
+def test_it_says_first_where_chat_and_panel_are() -> None:
+    port = free_port()
+    with serving(port) as running:
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=25)
+    first = json.loads(log.splitlines()[0])
+    assert first["chat"] == f"http://127.0.0.1:{port}"
+    assert first["panel"] == f"http://127.0.0.1:{port}/panel"
+
+
 def test_it_answers_that_it_is_well_and_ready() -> None:
     port = free_port()
     with serving(port):
@@ -91,7 +101,7 @@ def test_it_logs_json_lines_without_addresses() -> None:
     assert lines
     assert all({"time", "level", "logger", "event"} <= line.keys() for line in lines)
     assert "dupont" not in log
-    assert "127.0.0.1" not in log
+    assert not [line for line in log.splitlines()[1:] if "127.0.0.1" in line]  # the first is of our own addresses
 
 
 def test_it_logs_neither_the_query_nor_the_broken_text_of_a_socket() -> None:
@@ -132,6 +142,7 @@ def test_it_names_a_port_that_is_taken() -> None:
         ended = process("serve", APARTE_PORT=str(port))
     assert ended.returncode == 2
     assert f"port = {port}: Address already in use: end the program" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
     assert "Traceback" not in ended.stderr
 
 

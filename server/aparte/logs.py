@@ -36,14 +36,16 @@ finally:
 # What a line may say beside its sentence. A value that is not a number must look like an id.
 FIELDS: Final = frozenset(
     {
-        "agent", "attempts", "bytes", "check", "code", "conversation", "count", "error", "host", "kind", "method", "migration",
-        "node", "pid", "port", "queue", "role", "route", "row", "rows", "seconds", "seq", "session", "setting", "signal",
+        "agent", "attempts", "bytes", "chat", "check", "code", "conversation", "count", "error", "host", "kind", "method", "migration",
+        "node", "panel", "pid", "port", "queue", "role", "route", "row", "rows", "seconds", "seq", "session", "setting", "signal",
         "site", "sockets", "state", "status", "step", "topic", "version", "visitor", "waiting",
     }
 )  # fmt: skip
 LEFT_OUT: Final = "…"
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}\Z")
+_PLACES: Final = ("chat", "panel")
+_OURS: Final = re.compile(r"https?://[A-Za-z0-9_.:\[\]-]{1,255}(?:/panel)?\Z")  # an address that the operator has set
 _FRAMES: Final = 12  # innermost frames of a traceback
 _SENTENCE: Final = 200  # characters
 # In a sentence that was put together by hand: addresses, and runs of digits that could be a number of somebody's.
@@ -129,6 +131,7 @@ class _Formatter(logging.Formatter):
             "event": _PERSONAL.sub(LEFT_OUT, _sentence(record)[:_SENTENCE].strip()),
         }
         line |= {key: _value(value) for key, value in vars(record).items() if key in FIELDS}
+        line |= {key: value for key in _PLACES if _OURS.match(str(value := vars(record).get(key)))}
         if record.name == "py.warnings":
             line |= _warning(record)
         error = record.exc_info[1] if record.exc_info else None

@@ -55,9 +55,14 @@ def serve(chosen: Settings) -> None:
 
 def _say_why_not(chosen: Settings) -> None:
     """Raises errors.AparteError when the store cannot be opened or the port is taken."""
+    in_store(chosen, _nothing)
+    require_free_port(chosen)
+
+
+def require_free_port(chosen: Settings) -> None:
+    """Raises errors.BadSetting when another program listens there, or the address is not this machine's."""
     import socket
 
-    in_store(chosen, _nothing)
     try:
         found = socket.getaddrinfo(chosen.host, chosen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:

@@ -28,6 +28,11 @@ def serve(config_file: Path | None) -> None:
     from aparte import logs
 
     logs.configure(chosen.log_level)
+    import structlog  # after logs, which spares it a heavy import
+
+    parts.require_free_port(chosen)
+    chat, panel = chosen.addressed()
+    structlog.get_logger("aparte.serve").info("serving", chat=chat, panel=f"{panel}/panel")
     parts.serve(chosen)
 
 
