@@ -29,6 +29,19 @@ def test_it_prints_the_address_that_visitors_use(installed: Path) -> None:
     says(aparte("site", "snippet", "shoe"), "no site of this id")
 
 
+def test_it_says_what_a_replacement_drops(installed: Path) -> None:
+    everything = ("--phone", "+31 20 555 0100", "--desk", "bookings desk", "--accent", "#aa0000")
+    many = ("--origin", "https://a.example", "--origin", "https://b.example", "--format", "XXXXXX")
+    records = ("--records-url", "https://air.example/r", "--records-key", "k1", "--records-secret-file", secret())
+    added = aparte("site", "add", "shop", "--name", "Shop", *everything, *many, *records)
+    assert "no more" not in added.stdout
+    said = aparte("site", "add", "shop", "--name", "Shop", "--origin", "https://b.example", "--replace").stdout
+    for lost in ("+31 20 555 0100", "bookings desk", "#aa0000", "https://a.example", "XXXXXX", "https://air.example/r"):
+        assert lost in said
+    assert "--origin https://b.example" not in said
+    assert "no more" not in aparte("site", "add", "shop", "--name", "Shop", *many, "--replace").stdout
+
+
 def test_it_replaces_a_site_only_when_told_to(installed: Path) -> None:
     aparte("site", "add", "shop", "--name", "Old")
     says(aparte("site", "add", "shop", "--name", "New"), "--replace")

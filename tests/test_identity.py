@@ -18,6 +18,7 @@ from harness import (
     Start,
 )
 
+
 async def test_no_check_is_offered_or_asked_for_where_none_can_succeed(start: Start) -> None:
     async with start(smtp_host="", mail_from="") as server:
         visitor, claire, thread = await server.meeting()

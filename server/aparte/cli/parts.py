@@ -147,16 +147,19 @@ def set_password(chosen: Settings, email: str, password: str) -> None:
     in_store(chosen, lambda store: people.set_password(store, email, password))
 
 
-def add_site(chosen: Settings, one: Site, *, may_replace: bool) -> bool:
-    """Adds a website; says whether it is new. Raises errors.BadInput when it is not and may not be replaced."""
+def add_site(chosen: Settings, one: Site, *, may_replace: bool) -> Site | None:
+    """Adds a website; gives the one in whose place it came, if any. Raises errors.BadInput when there is one and it may
+    not be replaced."""
     from aparte.actions import sites
 
-    async def add(store: Store) -> bool:
-        if not may_replace and one.id in store.directory.sites:
+    async def add(store: Store) -> Site | None:
+        before = store.directory.sites.get(one.id)
+        if not may_replace and before is not None:
             raise errors.BadInput(
                 f"There is a site {one.id} already. To give it these settings instead, add --replace."
             )
-        return await sites.add_site(store, one)
+        await sites.add_site(store, one)
+        return before
 
     return in_store(chosen, add)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aparte.model import Site
 
 _ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")
+_OWN_ACCENT: Final = "#0b5cad"  # where the company names none
 _ACCENT: Final = re.compile(r"#[0-9a-fA-F]{6}\Z")
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ().-]{3,29}\Z")
 _FORMAT: Final = re.compile(r"[XA9-]{3,20}\Z")
@@ -39,7 +40,7 @@ def site() -> None:
 @click.option("--origin", "origins", multiple=True, help="A page's address, scheme and host. May be repeated.")
 @click.option("--desk", default="", help="The agents' role, as customers read it, e.g. 'bookings desk'.")
 @click.option("--phone", default="", help="The way out for somebody who cannot pass a check.")
-@click.option("--accent", default="#0b5cad", show_default=True, help="The brand's colour.")
+@click.option("--accent", default=_OWN_ACCENT, show_default=True, help="The brand's colour.")
 @click.option(
     "--format",
     "formats",
@@ -56,7 +57,9 @@ def site() -> None:
     metavar="FILE",
     help="The file, mode 0400, that holds the secret: 32 bytes or more.",
 )
-@click.option("--replace", is_flag=True, help="Give a site that exists these settings, and no others.")
+@click.option(
+    "--replace", is_flag=True, help="Give a site that exists these settings, and no others; says what it drops."
+)
 @parts.config_option
 def add(config_file: Path | None, secret_file: Path | None, site_id: str, replace: bool, **given: Any) -> None:
     """Add a website that may embed the widget.
@@ -70,10 +73,13 @@ def add(config_file: Path | None, secret_file: Path | None, site_id: str, replac
     """
     chosen = parts.settings(config_file)
     one = _checked(site_id, given, secret_file)
-    is_new = parts.add_site(chosen, one, may_replace=replace)
+    before = parts.add_site(chosen, one, may_replace=replace)
     click.echo(
-        f"{'Added' if is_new else 'Replaced'} {one.id}. Paste this line into its pages:\n{_snippet(chosen, one.id)}"
+        f"{'Replaced' if before else 'Added'} {one.id}. Paste this line into its pages:\n{_snippet(chosen, one.id)}"
     )
+    dropped = list(_dropped(before, one)) if before else []
+    if dropped:
+        click.echo(f"It had these before, and has them no more, since they were not named: {', '.join(dropped)}")
 
 
 @site.command("list", short_help="List the websites.")
@@ -111,6 +117,17 @@ def snippet(site_id: str, config_file: Path | None) -> None:
     if site_id not in {one.id for one in parts.list_sites(chosen)}:
         raise errors.NotFound("There is no site of this id. `aparte site list` shows them all.")
     click.echo(_snippet(chosen, site_id))
+
+
+def _dropped(before: Site, now: Site) -> Iterator[str]:
+    """The options whose value went without being replaced by another. Of a secret the name alone."""
+    for option, field in (("desk", "desk"), ("phone", "phone"), ("records-url", "records_url")):
+        if getattr(before, field) and not getattr(now, field):
+            yield f"--{option} {getattr(before, field)}"
+    if before.accent != now.accent == _OWN_ACCENT:
+        yield f"--accent {before.accent}"
+    for option, field in (("origin", "origins"), ("format", "formats"), ("link-host", "link_hosts")):
+        yield from (f"--{option} {one}" for one in getattr(before, field) if one not in getattr(now, field))
 
 
 def _snippet(chosen: Settings, site_id: str) -> str:
