@@ -73,12 +73,15 @@ class PostgresServer:
         try:
             subprocess.run([found / "postgres", "--version"], check=True, capture_output=True, **self._as)
         except (PermissionError, FileNotFoundError, subprocess.CalledProcessError):
-            copy = self.folder / "programs"
-            shutil.copytree(found.parent, copy, symlinks=True)
+            # With the libraries that a wheel keeps beside its package, where the programs look for them.
+            package, copy = found.parent.parent, self.folder / "programs"
+            shutil.copytree(found.parent, copy / package.name / found.parent.name, symlinks=True)
+            if (libraries := package.with_name(f"{package.name}.libs")).exists():
+                shutil.copytree(libraries, copy / libraries.name)
             for path in (copy, *copy.rglob("*")):
                 if not path.is_symlink():
                     path.chmod(0o755)
-            return copy / found.name
+            return copy / package.name / found.parent.name / found.name
         return found
 
     @property

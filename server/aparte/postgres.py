@@ -24,6 +24,8 @@ _ALWAYS: Final = {
     "synchronous_commit": "on",  # a commit that was answered is on the disk
     "lock_timeout": str(LOCK_MILLISECONDS),
     "idle_in_transaction_session_timeout": "60000",  # a process that hangs must not keep its rows for good
+    # A statement that was planned over an empty table would read the whole of it for ever after: all of ours have an index.
+    "enable_seqscan": "off",
 }
 _READING: Final = {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable\\ read"}
 _LINE: Final[dict[str, Any]] = {
