@@ -1,7 +1,8 @@
 """Where a test's installation keeps its data: in its folder, or in a database of the tests' own PostgreSQL.
 
 A folder with a file `database` in it belongs to the database of that name, and a copy of the folder gets a copy of it.
-Data and key ring share one database here, which `config.load` would refuse: to copy two takes twice the time.
+Data and key ring share one database here, which `config.load` would refuse: to copy two takes twice the time. For a
+server in a process of its own they are two.
 """
 
 from __future__ import annotations
@@ -19,7 +20,20 @@ from aparte.config.database import database_from
 from aparte.store import Store
 from pgserver import NAMED, programs
 
-__all__ = ["NAMED", "begin", "change", "copied", "drop_all", "keep", "place_of", "programs", "rows", "tamper", "urls"]
+__all__ = [
+    "NAMED",
+    "begin",
+    "change",
+    "copied",
+    "drop_all",
+    "dumped",
+    "keep",
+    "place_of",
+    "programs",
+    "rows",
+    "tamper",
+    "urls",
+]
 
 _FILE: Final = "database"
 _made: list[str] = []
@@ -33,13 +47,14 @@ def begin(folder: Path) -> Path:
     return folder
 
 
-def copied(prepared: Path, place: Path) -> Path:
-    """A copy of an installation that nobody has open. Returns: its place."""
-    shutil.copytree(prepared, place)
+def copied(prepared: Path, place: Path, *, apart: bool = False) -> Path:
+    """A copy of an installation that nobody has open. Args: apart: with a database for the key ring alone. Returns: its
+    place."""
+    shutil.copytree(prepared, place, dirs_exist_ok=True)
     if (prepared / _FILE).exists():
-        name = pgserver.shared().make((prepared / _FILE).read_text())
-        _made.append(name)
-        (place / _FILE).write_text(name)
+        names = [pgserver.shared().make((prepared / _FILE).read_text()) for _ in range(1 + apart)]
+        _made.extend(names)
+        (place / _FILE).write_text("\n".join(names))
     return place
 
 
@@ -58,8 +73,27 @@ def urls(folder: Path) -> dict[str, str]:
     """The settings that lead to the folder's database; none on SQLite."""
     if not (folder / _FILE).exists():
         return {}
-    url = pgserver.shared().url((folder / _FILE).read_text())
-    return {"database_url": url, "keyring_url": url}
+    found = [pgserver.shared().url(name) for name in (folder / _FILE).read_text().splitlines()]
+    return {"database_url": found[0], "keyring_url": found[-1]}
+
+
+def dumped(folder: Path, into: Path) -> Path:
+    """Writes every row of the folder's databases, and the server's log, into files, as the bytes that they are."""
+    import psycopg
+
+    into.mkdir(exist_ok=True)
+    server = pgserver.shared()
+    shutil.copy(server.folder / "log", into / "log")
+    for name in (folder / _FILE).read_text().splitlines():
+        for (table,) in server.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=name):
+            with (
+                psycopg.connect(host=str(server.folder), user="postgres", dbname=name) as connection,
+                connection.cursor().copy(f'COPY "{table}" TO STDOUT (FORMAT binary)'.encode()) as rows_,
+                (into / f"{name}.{table}").open("wb") as file,
+            ):
+                for part in rows_:
+                    file.write(part)
+    return into
 
 
 def rows(place: Database, query: str, *values: object) -> list[tuple[Any, ...]]:

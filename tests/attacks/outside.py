@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -23,6 +22,7 @@ import httpx2
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+import databases
 from aparte.actions import sites
 from aparte.demo.airline import create_airline
 from aparte.demo.mailbox import Mailbox
@@ -110,7 +110,7 @@ async def outside(
     Args: company wraps the airline's application; sites_too are added; starts False leaves the first start to the
     test; command is what `serve` is said to; the rest are settings.
     """
-    shutil.copytree(template, folder, dirs_exist_ok=True)
+    databases.copied(template, folder, apart=True)
     for name in ("logs", "tmp"):
         (folder / name).mkdir()
     async with contextlib.AsyncExitStack() as stack:
@@ -141,6 +141,7 @@ async def outside(
             "APARTE_DATA": str(settings.data),
             "APARTE_KEYRING": str(settings.keyring),
             "APARTE_ROOT_KEY": str(settings.root_key),
+            **{f"APARTE_{name.upper()}": url for name, url in databases.urls(folder).items()},
             "TMPDIR": str(folder / "tmp"),
             "PYTHONPATH": os.pathsep.join(_import_path()),
         }
