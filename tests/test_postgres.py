@@ -19,7 +19,7 @@ from sqlalchemy import event
 
 import databases
 import harness
-from aparte import config
+from aparte import config, postgres
 from aparte.config import Database
 from aparte.errors import StoreDown, Unreadable
 from aparte.frames import NoteBody
@@ -198,19 +198,27 @@ async def test_the_time_that_is_kept_is_the_latest_of_all_nodes(store: Store) ->
         assert await store.read(kept_time) == kept > behind.now() + 900
 
 
-async def test_a_row_that_somebody_holds_keeps_no_other_waiting_for_good(store: Store) -> None:
+async def test_a_row_that_somebody_holds_keeps_no_other_waiting_for_good(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (_, held), (_, free) = await make_thread(store), await make_thread(store)
     place = store.place
     assert isinstance(place, Database)
-    with psycopg.connect(host=place.host, user="postgres", dbname=place.name) as somebody:
-        somebody.execute("SELECT 1 FROM conversation WHERE id = %s FOR UPDATE", (held,))
-        results = await asyncio.gather(
-            append(store, free, "a"), append(store, held, "b"), append(store, free, "c"), return_exceptions=True
-        )
-        assert results[0] == 1
-        assert isinstance(results[1], StoreDown)
-        assert results[2] == 2
-    assert await append(store, held, "b") == 1
+    assert postgres.LOCK_MILLISECONDS >= 1_000
+    monkeypatch.setitem(postgres._ALWAYS, "lock_timeout", "300")
+    async with beside(store) as hurried:
+        with psycopg.connect(host=place.host, user="postgres", dbname=place.name) as somebody:
+            somebody.execute("SELECT 1 FROM conversation WHERE id = %s FOR UPDATE", (held,))
+            results = await asyncio.gather(
+                append(hurried, free, "a"),
+                append(hurried, held, "b"),
+                append(hurried, free, "c"),
+                return_exceptions=True,
+            )
+            assert results[0] == 1
+            assert isinstance(results[1], StoreDown)
+            assert results[2] == 2
+        assert await append(hurried, held, "b") == 1
 
 
 # ── what it keeps ───────────────────────────────────────────────────────────────────────────────────────────────

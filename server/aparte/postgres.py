@@ -57,6 +57,7 @@ def engine(place: Database, *, size: int, is_reading: bool = False, is_probed: b
             pool_size=size,
             max_overflow=0,
             pool_pre_ping=is_probed,
+            use_native_hstore=False,  # a question at each first connection, about a type that we have not
             paramstyle="format",  # store.direct gives values by their place
             hide_parameters=True,  # an error message must not carry values into a log
             connect_args=arguments,
