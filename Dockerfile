@@ -9,9 +9,9 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 
-COPY requirements-build.lock requirements.lock ./
+COPY requirements-build.lock requirements-postgres.lock ./
 RUN python -m venv /opt/build && /opt/build/bin/pip install --quiet --require-hashes -r requirements-build.lock
-RUN python -m venv /opt/aparte && /opt/aparte/bin/pip install --quiet --require-hashes -r requirements.lock
+RUN python -m venv /opt/aparte && /opt/aparte/bin/pip install --quiet --require-hashes -r requirements-postgres.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY server ./server

@@ -28,7 +28,12 @@ REGISTRY = re.compile(
 LOCKS = {
     "requirements-test.lock": ("--extra=demo", "--extra=test"),
     "requirements.lock": ("--extra=demo", "--constraint=requirements-test.lock"),
-    "requirements-postgres.lock": ("--extra=demo", "--extra=postgres", "--extra=valkey", "--constraint=requirements-test.lock"),
+    "requirements-postgres.lock": (
+        "--extra=demo",
+        "--extra=postgres",
+        "--extra=valkey",
+        "--constraint=requirements-test.lock",
+    ),
     "requirements-build.lock": (
         "--only-build-deps",
         "--build-deps-for=editable",

@@ -121,7 +121,9 @@ def _postgres(python: Path) -> str:
         _output(["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"], seconds=300)
         found = _output(ask, cwd=ROOT / "tests")
     if not found:
-        stop("PostgreSQL could not be found or fetched. Install it, or name the folder of its programs in TESTS_POSTGRES.")
+        stop(
+            "PostgreSQL could not be found or fetched. Install it, or name the folder of its programs in TESTS_POSTGRES."
+        )
     return found
 
 

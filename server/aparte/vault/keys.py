@@ -264,7 +264,8 @@ class Vault:
         """Destroy people's keys with their conversations' keys, or conversations'. What they sealed is gone.
 
         On return the wrapped bytes are in no file of the ring: deleted with overwriting, log emptied, files scanned
-        once for all of them. A key that does not exist is forgotten already. Takes tens of milliseconds and more: call
+        once for all of them. In PostgreSQL they are out of the table, and may stay where nobody can look from outside:
+        see `vault.server`. A key that does not exist is forgotten already. Takes tens of milliseconds and more: call
         it on a worker thread.
         Raises: ValueError for the installation's key; errors.StoreDown when traces may be left: call it again.
         """

@@ -27,6 +27,7 @@ class ServerRing(Ring):
         """Args: place: a database that exists."""
         super().__init__(postgres.engine(place, size=CONNECTIONS, is_probed=True))
         self._database = place
+        self._is_owed = False  # rows were deleted, and what they left has not been taken out
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -45,10 +46,12 @@ class ServerRing(Ring):
 
         Raises: errors.StoreDown when it could not be done: run it again.
         """
-        if not needles:
+        self._is_owed = self._is_owed or bool(needles)
+        if not self._is_owed:
             return
         with self._guarded(), self._engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(sa.text('VACUUM "key"'))
+        self._is_owed = False
 
 
 def has_ring(ring: Ring) -> bool:
