@@ -66,7 +66,9 @@ def _from_row(vault: Vault, one: Any) -> Row:
     try:
         body = vault.unseal(one.key_id, ("outbox", one.id, one.kind, one.conversation_id, "body"), one.sealed)
     except Unreadable:
-        return Row(one.id, one.kind, one.conversation_id, b"", one.attempts, one.created_at, one.next_at, is_whole=False)
+        return Row(
+            one.id, one.kind, one.conversation_id, b"", one.attempts, one.created_at, one.next_at, is_whole=False
+        )
     return Row(one.id, one.kind, one.conversation_id, body, one.attempts, one.created_at, one.next_at)
 
 
