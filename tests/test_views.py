@@ -40,7 +40,7 @@ CARD = CheckCard(
 STANDING = Standing(level=2, until=2.0, most=3.0, idle=4, contact="m•••••@e••••••.org", reference="REFERENCE")
 FULL: dict[str, Part] = {
     "message": MessageBody("text", ["card"], "held-id"),
-    "note": NoteBody("text"),
+    "note": NoteBody("text", "override"),
     "held": HeldBody("held-id", "text", "needs_check", "booking"),
     "dropped": DroppedBody("held-id"),
     "assigned": AssignedBody(Face("Claire", "Desk"), "agent-id", "Marc"),
@@ -72,7 +72,7 @@ VISITOR_BODY: dict[str, set[str]] = {
 STAFF_BODY: dict[str, set[str]] = {
     **VISITOR_BODY,
     "message": {"text", "removed", "held"},
-    "note": {"text"},
+    "note": {"text", "reason"},
     "held": {"held", "text", "code", "topic"},
     "dropped": {"held"},
     "assigned": {"agent.name", "agent.role", "agent_id", "by"},
