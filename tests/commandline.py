@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 
 from aparte import cli
@@ -54,8 +55,10 @@ def clean_environment() -> dict[str, str]:
 
 
 def aparte(*words: str, stdin: str = "", **environ: str) -> Result:
-    """The command, inside this process."""
-    return CliRunner().invoke(cli.main, words, input=stdin, env=environ, prog_name="aparte", catch_exceptions=False)
+    """The command, inside this process; not one that takes over the process's log."""
+    result = CliRunner().invoke(cli.main, words, input=stdin, env=environ, prog_name="aparte", catch_exceptions=False)
+    assert not structlog.get_config()["cache_logger_on_first_use"], "later tests would not see what is logged: use `process`"
+    return result
 
 
 def process(*words: str | bytes, **environ: str) -> subprocess.CompletedProcess[str]:

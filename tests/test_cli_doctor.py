@@ -17,7 +17,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from aparte.demo.airline import create_airline
-from commandline import aparte, doctor, everything, here, installed, secret, template, wrong
+from commandline import aparte, doctor, everything, here, installed, process, secret, template, wrong
 from listening import serving
 
 __all__ = ["here", "installed", "template"]
@@ -140,7 +140,7 @@ def test_it_finds_a_newer_versions_database() -> None:
     with contextlib.closing(sqlite3.connect("aparte-data/aparte.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '0999'")
     assert doctor()["migrations"][1].endswith("install the newer version that made it")
-    assert "newer version" in aparte("serve").stderr
+    assert "newer version" in process("serve").stderr
 
 
 def test_it_finds_a_clock_behind_the_data() -> None:
