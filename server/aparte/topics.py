@@ -31,11 +31,12 @@ _NOTHING: Final = Noticed("general", ())
 
 # --- words. All patterns read lower-case ASCII: accents are gone, currency signs are words.
 
-_THING: Final = (
-    r"(?:bookings?|reservations?|flights?|vols?|tickets?|billets?|seats?|sieges?|places?|trips?|voyages?|itinerar(?:y|ies)|itineraires?"
-    r"|stays?|sejours?|rooms?|chambres?|tables?|appointments?|rendez-vous|connections?|correspondances?|luggage|baggage|bagages?"
-    r"|orders?|commandes?|travel|departures?|departs?|return|retour|aller|cars?|rides?|visits?|cabs?|vehicles?|rentals?|passengers?)"
+_THINGS: Final = (
+    "bookings?|reservations?|flights?|vols?|tickets?|billets?|seats?|sieges?|places?|trips?|voyages?|itinerary|itineraries|itineraires?"
+    "|stays?|sejours?|rooms?|chambres?|tables?|appointments?|rendez-vous|connections?|correspondances?|luggage|baggage|bagages?"
+    "|orders?|commandes?|travel|departures?|departs?|return|retour|aller|cars?|rides?|visits?|cabs?|vehicles?|rentals?|passengers?"
 )
+_THING: Final = f"(?:{_THINGS})"
 _MY: Final = r"(?:my|our|mon|ma|mes|notre|nos)"
 _YOUR: Final = r"(?:your|ur|votre|vos|ton|ta|tes)"
 _FEW: Final = r"(?:[a-z'-]{1,15} ){0,3}"  # up to three words between
@@ -49,22 +50,35 @@ _WHEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """`pattern` is tried when one of `words` stands in the text, and a digit if it speaks of an amount or a time."""
+    """`pattern` is tried when one of `words` stands in the text, one of `others` if there are any, and a digit if it
+    speaks of an amount or a time."""
 
     words: frozenset[str]
+    others: frozenset[str]
     pattern: re.Pattern[str]
-    needs_digit: bool = False
+    needs_digit: bool
 
 
-def _rule(words: str, pattern: str, *, needs_digit: bool = False) -> _Rule:
-    return _Rule(frozenset(words.split()), re.compile(rf"\b(?:{pattern})", re.ASCII), needs_digit)
+def _rule(words: str, pattern: str, *, others: str = "", needs_digit: bool = False) -> _Rule:
+    """Args: others: what must stand in a text beside words as common as "you"; `e?` is a letter that may be missing."""
+    return _Rule(_forms(words), _forms(others), re.compile(rf"\b(?:{pattern})", re.ASCII), needs_digit)
+
+
+def _forms(words: str) -> frozenset[str]:
+    """The words, which may stand as alternatives of a pattern, with and without each letter that may be missing."""
+    found: set[str] = set()
+    for word in re.findall(r"[a-z?']+", words):
+        first, *more = word.split("?")
+        forms = [first]
+        for part in more:
+            forms = [form + part for whole in forms for form in (whole, whole[:-1])]
+        found.update(forms)
+    return frozenset(found)
 
 
 _YOURS: Final = "your ur votre vos ton ta tes"
 _MINE: Final = "my our mon ma mes notre nos"
-_DONE: Final = (
-    r"(?:re)?booked|reserved|rented|purchased|scheduled|confirmed|changed|moved|cancell?ed|modified|upgraded|postponed"
-)
+_DONE: Final = "booked|rebooked|reserved|rented|purchased|scheduled|confirmed|changed|moved|cancell?ed|modified|upgraded|postponed"
 _FAIT: Final = r"reservee?s?|confirmee?s?|modifiee?s?|changee?s?|annulee?s?|deplacee?s?|decalee?s?|reportee?s?|enregistree?s?|emise?s?|creee?s?|faite?s?|attribuee?s?"
 _DUE: Final = (
     r"payment|paiement|supplements?|surcharge|difference|penalty|penalites?|frais|fees?|extra|due|owing|balance|solde|amount|montant|reste a payer|refund(?:ed)?"
@@ -114,6 +128,7 @@ _STAFF_PAYMENT: Final = (
     _rule(  # your payment has arrived
         _YOURS,
         rf"{_YOUR} {_FEW}(?:payment|paiement|reglement|refund|remboursement|invoice|facture|balance|transfer|virement|deposit|acompte)s?\b (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:is|are|was|were|has|have|will|went|of|for|est|a ete|sera|a bien|de|d'un|arrived|failed|did)\b",
+        others="payments? paiements? reglements? refunds? remboursements? invoices? factures? balances? transfers? virements? deposits? acomptes?",
     ),
     _rule(  # we have received the payment; the refund was sent
         "supplement fee difference invoice facture payment paiement reglement refund remboursement transfer virement payments refunds",
@@ -135,16 +150,21 @@ _STAFF_BOOKING: Final = (
         rf"{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,5}}(?:is|are|was|were|has|had|leaves?|departs?|lands?|arrives?|includes?|shows?|allows?|permits?|covers?|est|sont|etait|a ete|ont ete|sera|part|partira|arrive|comprend|comporte|permet|inclut)\b(?! (?:a |your |the )?(?:question|needed|required|necessary|safe|there|it|that|this))"
         rf"|{_YOUR} {_FEW}{_THING} (?:[a-z0-9-]{{1,20}} ){{0,4}}(?:{_WHEN})\b"
         rf"|{_YOUR} {_FEW}(?:flight|vol|trip|voyage|billet|ticket) (?:to|from|pour|vers|a destination de) [a-z]",
+        others=_THINGS,
     ),
     _rule(  # you are in economy class; vous etes sur le vol
         "you vous",
         rf"(?:you|vous)(?: are|'re| were| have been|'ve been| will be|'ll be| etes| avez ete| serez| voyagez| travel| fly) {_FEW}(?:(?:re)?booked|confirmed|moved|seated|reserved|scheduled|checked in|on standby|{_FAIT}|inscrite?s?|assise?s?|placee?s?|economy|business|economique|eco|premiere|affaires|row|rang|seat|siege|(?:on|in|sur|dans) (?:the |le |la )?(?:flight|vol|cabin|classe|cabine))\b"
         rf"|(?:you|vous) (?:have|avez|had|aviez) (?:a |an |one |two |[0-9] |une? |deux )?{_FEW}(?:booking|reservation|flight|vol|seat|siege|ticket|billet|place)s? (?:cote|on|for|to|at|from|in|le|pour|vers|au|a|dans|under|with)\b"
         r"|(?:booked|moved|confirmed|put|moving|booking|putting) you (?:on|onto|to|in|into|for|from)\b|vous ai (?:mise?|place|reserve|change|inscrite?|deplacee?)\b",
+        others=f"{_DONE} {_FAIT} seated checked standby inscrite?s? assise?s? placee?s? economy business economique eco premiere affaires row "
+        "rang seats? sieges? flights? vols? cabin classe cabine bookings? reservations? tickets? billets? places? put moving booking putting ai",
     ),
     _rule(  # you now fly on Tuesday; vous partez mardi; you're all set for Tuesday
         "you vous",
         rf"(?<!do )(?<!did )(?<!will )(?<!would )(?<!can )(?<!if )(?<!when )(?<!where )(?<!could )(?<!should )(?:you(?: now| will| will now|'ll| then)? (?:fly|travel|leave|depart|arrive|return)|you(?: are|'re)(?: now)? (?:flying|travelling|traveling|leaving|departing|returning|arriving|all set)|vous(?: [a-z]{{1,12}})? ?(?:partez|voyagez|volez|arrivez|rentrez|decollez|partirez))\b[^.!?]{{0,40}}?\b(?:{_WHEN}|to [a-z]|pour [a-z]|a [a-z])",
+        others="fly travel leave depart arrive return flying travelling traveling leaving departing returning arriving set partez voyagez volez "
+        "arrivez rentrez decollez partirez",
     ),
     _rule(  # there are two passengers on your booking; it is in the name of
         "booking reservation dossier billet ticket included inclus incluse incluses",
@@ -157,12 +177,15 @@ _STAFF_BOOKING: Final = (
         rf"|(?:i|we|i've|we've|i have|we have)(?: have)?(?: just| now| already| successfully)? (?:{_DONE}|shifted) (?:you|your|the|it|that|a|an|them)\b"
         rf"|(?:j'ai|nous avons|on a)(?: bien| deja)? (?:modifie|annule|deplace|decale|reporte|confirme|change|reserve|attribue) (?:vous|votre|vos|le|la|une?)\b"
         rf"|(?:i'll|i will|i am|i'm|je vais|nous allons) (?:book|rebook|reserve|rent|move|chang|reserver|deplacer|modifier)(?:ing)? [^?]{{0,60}}?\b(?:{_WHEN})\b",
+        others=f"{_THINGS} {_DONE} shifted modifie annule deplace decale reporte confirme change reserve attribue book booking rebook rebooking "
+        "reserve reserveing rent renting move moveing chang changing reserver reservering deplacer deplacering modifier modifiering",
     ),
     _rule(  # the tickets are reserved, it has been booked
         "is are been was were est a ete ont s",
         rf"(?:reservation|booking|flight|tickets?|seats?|appointment|visit|table|car|ride|rooms?|hotel|cab|taxi|movie|it|that|they)(?: is| are|'s| has been|'s been| have been| was| were) (?:now |all |successfully |already )?(?:{_DONE}|created|completed|made|on (?:its|the) way)\b"
         rf"|(?:booking|reservation|confirmation|ticket) (?:number|reference|code) is\b|numero de (?:reservation|billet|dossier) est\b"
         rf"|(?:reservation|vol|billet|place|siege|depart|chambre)s? (?:est|sont|a|ont)(?: bien| desormais| maintenant)?(?: ete)? (?:{_FAIT})\b",
+        others=f"{_DONE} {_FAIT} created completed made way number reference code numero",
     ),
     _rule(  # please confirm: two tickets to Lyon on Tuesday
         "confirm confirming confirmer confirmez verify verifier verifiez recapitulatif recapitulons",
@@ -176,6 +199,8 @@ _CUSTOMER_PAYMENT: Final = (
         _MINE,
         rf"{_MY} {_FEW}(?:payment|refund|invoice|receipt|bill|deposit|balance|voucher|paiement|remboursement|facture|recu|acompte|solde|virement|avoir)s?\b"
         r"|my money\b|mon argent\b|(?:with |on |use |charge |debit |to |from )my (?:credit |debit |bank )?card\b|(?:avec |sur |utilise[rz]? |debite[rz]? )ma carte\b|my (?:credit |debit |bank )?card (?:was|is|has|got)\b|ma carte (?:bancaire )?(?:a|est|n'a)\b",
+        others="payments? refunds? invoices? receipts? bills? deposits? balances? vouchers? paiements? remboursements? factures? recus? acomptes? "
+        "soldes? virements? avoirs? money argent card carte",
     ),
     _rule(
         "card account carte compte",
@@ -216,6 +241,7 @@ _CUSTOMER_BOOKING: Final = (
         rf"|(?:what time|when|which|a quelle heure|quand|quel|quelle) (?:[a-z'-]{{1,15}} ){{0,3}}?{_MY} {_FEW}{_THING}\b"
         rf"|{_MY} {_FEW}(?:booking|reservation|itinerary|confirmation|ticket|dossier|billet)s? ?(?:number|reference|ref|code|no|num|numero|#|n)?\b"
         rf"|{_MY} {_FEW}{_THING}\b[^.!?]{{0,60}}?\b(?:changed|moved|modified|rebooked|postponed|upgraded|confirmed|confirmee?s?|changee?s?|deplacee?s?|modifiee?s?|reportee?s?|decalee?s?|(?:to be|get|have|have it|it) cancell?ed|etre annulee?s?)\b",
+        others=f"{_THINGS} confirmations? dossiers?",
     ),
     _rule(
         "booking reservation confirmation ticket locator dossier billet",
@@ -249,7 +275,7 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
     plain = cased.lower()
     words = frozenset(plain.translate(_WORDS_ONLY).split())
     has_digit = _DIGIT.search(plain) is not None
-    references = _references(cased, plain, formats, has_digit, by_staff) if formats else ()
+    references = _references(cased, plain, words, formats, has_digit, by_staff) if formats else ()
     payment, booking = (_STAFF_PAYMENT, _STAFF_BOOKING) if by_staff else (_CUSTOMER_PAYMENT, _CUSTOMER_BOOKING)
     if _speaks_of(payment, plain, words, has_digit):
         return Noticed("payment", references)
@@ -260,7 +286,12 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
 
 def _speaks_of(rules: tuple[_Rule, ...], plain: str, words: frozenset[str], has_digit: bool) -> bool:
     for rule in rules:
-        if (has_digit or not rule.needs_digit) and not words.isdisjoint(rule.words) and rule.pattern.search(plain):
+        if (
+            (has_digit or not rule.needs_digit)
+            and not words.isdisjoint(rule.words)
+            and not (rule.others and words.isdisjoint(rule.others))
+            and rule.pattern.search(plain)
+        ):
             return True
     return False
 
@@ -291,8 +322,9 @@ _NAMES_A_FLIGHT: Final = re.compile(r"\b(?:flights?|vols?|flt)(?: (?:number|no|n
 _NAMES_A_BOOKING: Final = re.compile(
     r"\b(?:book|reserv|ref|code|number|numero|pnr|dossier|confirm|conf|locator|record|billet|ticket)"
 )
+_NAMES: Final = _forms("booking reservation reference ref pnr dossier confirmation locator ticket billet")
 _NAMED: Final = re.compile(
-    r"\b(?:booking|reservation|reference|ref|pnr|dossier|confirmation|locator|ticket|billet)"
+    rf"\b(?:{'|'.join(sorted(_NAMES))})"
     r"(?: (?:reference|ref|code|number|locator|no|nr|num|numero|n))?(?: (?:is|was|est))?[ .:#'\"(-]{0,4}$"
 )
 
@@ -324,10 +356,12 @@ def _is_named(token: str, before: str) -> bool:
     return (token.isdigit() or token.isupper()) and _NAMED.search(before) is not None
 
 
-def _references(cased: str, plain: str, formats: tuple[str, ...], has_digit: bool, by_staff: bool) -> tuple[str, ...]:
+def _references(
+    cased: str, plain: str, words: frozenset[str], formats: tuple[str, ...], has_digit: bool, by_staff: bool
+) -> tuple[str, ...]:
     found: dict[str, None] = {}
     # In a text of capitals alone every word would be in capitals.
-    has_named = not cased.isupper() and _NAMES_A_BOOKING.search(plain) is not None
+    has_named = not words.isdisjoint(_NAMES) and not cased.isupper()
     for pattern, is_mixed, is_of_letters in _compiled(formats):
         if not (has_digit or is_of_letters or has_named):
             continue

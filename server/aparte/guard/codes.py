@@ -18,7 +18,7 @@ NAMES: Final = (
     r"|(?:[34]|trois|quatre)(?: derniers?)?(?: petits?)? chiffres (?:qui sont |situes? |inscrits? )?(?:au dos|au verso|derriere|de derriere)"
 )
 # One of these is part of every name: cheap to look for before the names themselves.
-_HINTS: Final = (
+HINTS: Final = (
     "cv",
     "c v",
     "c.v",
@@ -76,7 +76,7 @@ def find_codes(plain: str, cards: list[tuple[int, int]]) -> list[tuple[int, int]
     Args: cards: of each card number where it ends, and how many digits its code has.
     """
     found = [spot for end, length in cards if (spot := _code_behind(plain, end, _BEHIND_CARD, (length,)))]
-    for name in _NAME.finditer(plain) if any(hint in plain for hint in _HINTS) else ():
+    for name in _NAME.finditer(plain) if any(hint in plain for hint in HINTS) else ():
         # Both sides, whatever the other holds: else a second look would find what the first left.
         sides = (_code_in_front(plain, name.start()), _code_behind(plain, name.end(), _BETWEEN, (3, 4)))
         found += (spot for spot in sides if spot)

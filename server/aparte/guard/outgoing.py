@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from aparte.guard.codes import NAMES
+from aparte.guard.codes import HINTS, NAMES
 from aparte.guard.reading import read, visible
 
 _LONGEST: Final = 8000  # characters looked at; a message has 4,000 at most
@@ -26,6 +26,7 @@ _CHECK_CODE: Final = (
 )
 # A code that the customer is asked to say. Typing it where the check asks for it is what it is for.
 _SECRET: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES}|{_ENTRY})(?![a-z])")
+_HINTED: Final = re.compile("|".join(map(re.escape, (*HINTS, "pass", "mdp", "carte", "otp"))))  # in every such ask
 _CODE: Final = re.compile(
     rf"(?<![a-z0-9])(?:{_CHECK_CODE}|(?:the|that|your|this|le|ce|votre|ton) code(?! (?:postal|promo|vestimentaire|of conduct|de la route|de reservation|pays)))(?![a-z])"
 )
@@ -64,7 +65,10 @@ def asks_for_secret(text: str) -> bool:
 
     To tell someone never to say it, how to reset it, or to type the check code into its own card, is no ask.
     """
-    plain = read(text[:_LONGEST]).plain.replace("’", "'")
+    plain = read(text[:_LONGEST]).plain
+    if _HINTED.search(plain) is None:
+        return False
+    plain = plain.replace("’", "'")
     if not _SECRET.search(plain) and "code" not in plain and "otp" not in plain:
         return False
     return any(_sentence_asks(sentence[0]) for sentence in _SENTENCE.finditer(plain))
@@ -130,6 +134,8 @@ _BARE: Final = re.compile(
 )
 _MAIL: Final = re.compile(r"@((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})")
 _NUMERIC: Final = re.compile(r"(?<![\w.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?=[:/])")
+# One of these stands in every link, and in few sentences: cheap to look for before the links themselves.
+_LINKED: Final = re.compile(r"[.:/\\](?:(?<=\.)[\w-]|(?<=:)\S|(?<=[/\\])[/\\])")
 
 
 def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
@@ -142,8 +148,10 @@ def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
 
     Args: allowed_hosts: "example.org" allows that host alone, "*.example.org" what is below it too.
     """
-    plain = visible(text[:_LONGEST]).translate(_DOTS)
-    if "." not in plain and ":" not in plain and "//" not in plain:
+    plain = visible(text[:_LONGEST])
+    if not plain.isascii():
+        plain = plain.translate(_DOTS)
+    if _LINKED.search(plain) is None:
         return ()
     found: dict[str, None] = {}
     rest = plain
