@@ -32,8 +32,7 @@ pytestmark = pytest.mark.both_stores
 async def one_batch(store: Store) -> AsyncIterator[list[str]]:
     """What is written inside the block waits, and is committed together at its end; gives the statements run."""
     go, said = threading.Event(), list[str]()
-    with store._writing.connect() as connection:
-        driver: Any = connection.connection.driver_connection
+    driver: Any = await store.write(lambda tx: tx.connection.connection.driver_connection)
     is_sqlite = isinstance(driver, sqlite3.Connection)
 
     blocking = asyncio.create_task(store.write(lambda _tx: go.wait(10)))

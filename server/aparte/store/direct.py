@@ -30,6 +30,7 @@ class Direct:
     def rows(self, connection: Connection, values: Sequence[Any]) -> list[Any]:
         """Executes a query once; returns its rows as tuples. Raises DBAPIError."""
         sql = self._for(connection)
+        _begin(connection)
         with _cursor(connection, sql) as cursor:
             cursor.execute(sql, values)
             found: list[Any] = cursor.fetchall()
@@ -38,6 +39,7 @@ class Direct:
     def run_for(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Executes it for each row of values. Raises DBAPIError."""
         sql = self._for(connection)
+        _begin(connection)
         with _cursor(connection, sql) as cursor:
             cursor.executemany(sql, rows)
 
@@ -52,11 +54,24 @@ class Direct:
         return sql
 
 
+def execute(connection: Connection, sql: str) -> Any:
+    """Executes a statement as it is, in a transaction or not; returns the first value of its first row, if it has one.
+    Raises DBAPIError."""
+    with _cursor(connection, sql) as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
+
+
+def _begin(connection: Connection) -> None:
+    """As the toolkit does before a first statement."""
+    if not connection.in_transaction():
+        connection.begin()
+
+
 @contextlib.contextmanager
 def _cursor(connection: Connection, sql: str) -> Iterator[Any]:
     """A cursor of the driver in this connection's transaction. Its errors come out as the toolkit's own."""
-    if not connection.in_transaction():
-        connection.begin()  # as the toolkit does before a first statement
     driver: Any = connection.dialect.loaded_dbapi
     try:
         with contextlib.closing(connection.connection.cursor()) as cursor:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from aparte import postgres
 from aparte.config import Database
+from aparte.store import direct
 
 BUSY_MILLISECONDS: Final = 2_000  # how long a writer waits for a lock before the person is told
 CACHE_KIB: Final = 16_384
@@ -91,6 +92,6 @@ def _engine(database: Path, *, begin: str, size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+        direct.execute(connection, begin)
 
     return engine

@@ -25,8 +25,9 @@ from aparte.vault import Vault
 
 SAID: Final = frozenset({"message", "held"})
 TAIL_CHARS: Final = 200  # more than the guard looks back
-IDS: Final = 16  # made at once
+IDS: Final = 16  # made at once, at least
 TAILS: Final = 10_000  # conversations and sides whose ends are kept in memory: some 5 MB
+ROWS: Final = 2_000  # conversations whose rows are kept in memory: some 2 MB
 
 
 def new_id() -> str:
@@ -41,34 +42,52 @@ def cid_key(conversation: str, sender: str, cid: str) -> bytes:
     return bytes.fromhex(cid[:8] + cid[9:13]) + hashlib.sha256(f"{conversation}|{sender}|{cid}".encode()).digest()[:16]
 
 
-class Tails:
-    """How the last message of each side ended, so that a number split over two messages is found without reading the
-    first one again. An entry counts only for the very message that the conversation's row names."""
+class Recent:
+    """What the writer remembers from one commit to the next, so that it need not read it again.
+
+    How the last message of each side ended, so that a number split over two messages is found: an entry counts only
+    for the very message that the conversation's row names. And rows of conversations as they were committed last, with
+    what a message does not change of them: the writer trusts these only where nobody else can have written since.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
+        self._tails: OrderedDict[tuple[str, str], tuple[int, str]] = OrderedDict()
+        self._rows: OrderedDict[str, tuple[Conversation, tuple[Any, ...]]] = OrderedDict()
 
-    def get(self, key: tuple[str, str], number: int) -> str | None:
-        found = self._kept.get(key)
+    def tail(self, key: tuple[str, str], number: int) -> str | None:
+        found = self._tails.get(key)
         return found[1] if found is not None and found[0] == number else None
 
-    def put(self, key: tuple[str, str], number: int, text: str) -> str:
+    def put_tail(self, key: tuple[str, str], number: int, text: str) -> str:
         """Keeps the end of the message of this staff number, and returns it."""
         tail = text[-TAIL_CHARS:]
-        self._kept[key] = (number, tail)
-        if len(self._kept) > TAILS:
-            self._kept.popitem(last=False)
+        self._tails[key] = (number, tail)
+        if len(self._tails) > TAILS:
+            self._tails.popitem(last=False)
         return tail
+
+    def take_row(self, conversation: str) -> tuple[Conversation, tuple[Any, ...]] | None:
+        """The row, which is no longer remembered: a transaction changes it, and may be rolled back."""
+        return self._rows.pop(conversation, None)
+
+    def put_row(self, row: Conversation, rest: tuple[Any, ...]) -> None:
+        self._rows[row.id] = (row, rest)
+        if len(self._rows) > ROWS:
+            self._rows.popitem(last=False)
+
+    def forget_rows(self) -> None:
+        self._rows.clear()
 
     def clear(self) -> None:
         """After a rollback: what was put since may never have been written."""
-        self._kept.clear()
+        self._tails.clear()
+        self._rows.clear()
 
 
 class Tx:
     """The write side of the store inside one transaction. `now` is the store's clock in epoch seconds."""
 
-    def __init__(self, connection: Connection, vault: Vault, now: float, tails: Tails | None = None) -> None:
+    def __init__(self, connection: Connection, vault: Vault, now: float, recent: Recent | None = None) -> None:
         self.connection = connection
         self.vault = vault
         self.now = now
@@ -77,29 +96,40 @@ class Tx:
         self._changed: dict[str, Conversation] = {}
         self._read: dict[str, tuple[Any, ...]] = {}  # of each conversation, what a message does not change, as stored
         self._new: list[events.New] = []
+        self._saved: set[str] = set()
         self._ids: list[str] = []
+        self._most_ids = IDS
         self._audit: list[dict[str, Any]] = []
         self._known: dict[bytes, Known] = {}
+        self._own: dict[bytes, tuple[Stored, bytes]] = {}  # what this transaction wrote under a cid key, and the MAC
         self._asked: set[bytes] = set()
-        self._tails = Tails() if tails is None else tails
+        self._recent = Recent() if recent is None else recent
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────────────
 
     def prefetch(self, ids: Iterable[str], keys: list[bytes]) -> None:
         """Reads what a batch of appends will need, in one query each."""
-        for row in conversations.lock(self.connection, ids).values():
+        unknown = []
+        for one in ids:
+            remembered = self._recent.take_row(one)
+            if remembered is None:
+                unknown.append(one)
+            else:
+                self._conversations[one], self._read[one] = remembered
+        for row in conversations.lock(self.connection, unknown).values():
             self._take_in(row)
         self._known.update(events.known(self.connection, keys))
         self._asked.update(keys)
+        self._most_ids = max(self._most_ids, len(keys))
 
     def conversation(self, conversation: str) -> Conversation:
         """The row, to be changed in place and followed by `touch`. Raises NotFound."""
         row = self._conversations.get(conversation)
         if row is None:
-            row = conversations.lock(self.connection, [conversation]).get(conversation)
+            self.prefetch([conversation], [])
+            row = self._conversations.get(conversation)
             if row is None:
                 raise NotFound()
-            self._take_in(row)
         return row
 
     def _take_in(self, row: Conversation) -> None:
@@ -114,6 +144,7 @@ class Tx:
         """A conversation that this transaction deletes: whoever asks for it later in the batch must not find it."""
         self._conversations.pop(row.id, None)
         self._changed.pop(row.id, None)
+        self._saved.discard(row.id)
 
     def touch(self, row: Conversation) -> None:
         self._changed[row.id] = row
@@ -122,10 +153,23 @@ class Tx:
 
     def repeat(self, key: bytes, mac: bytes) -> Known | None:
         """What this cid already made, if it is a repeat. Raises CidConflict when the body is another."""
-        if key not in self._asked:
-            self._known.update(events.known(self.connection, [key]))
-            self._asked.add(key)
-        known = self._known.get(key)
+        own = self._own.get(key)
+        if own is not None:
+            stored, known_mac = own
+            known = Known(
+                stored.conversation,
+                stored.staff_seq,
+                stored.visitor_seq,
+                stored.kind,
+                stored.at,
+                known_mac,
+                stored.id,
+            )
+        else:
+            if key not in self._asked:
+                self._known.update(events.known(self.connection, [key]))
+                self._asked.add(key)
+            known = self._known.get(key)
         if known is not None and known.mac != mac:
             raise CidConflict()
         return known
@@ -167,11 +211,10 @@ class Tx:
                 row.visitor_said = stored.staff_seq
             else:
                 row.staff_said = stored.staff_seq
-            self._tails.put((row.id, sender[0]), stored.staff_seq, getattr(body, "text", ""))
+            self._recent.put_tail((row.id, sender[0]), stored.staff_seq, getattr(body, "text", ""))
         self._new.append(events.New(row, stored, key, mac))
         if key is not None and mac is not None:
-            self._known[key] = Known(row.id, stored.staff_seq, stored.visitor_seq, kind, self.now, mac, stored.id)
-            self._asked.add(key)
+            self._own[key] = stored, mac
         self._changed[row.id] = row
         self.published.append(stored)
         return stored
@@ -179,9 +222,9 @@ class Tx:
     def _new_id(self) -> str:
         """As `new_id`. Many are made at once, since each call to the system lets other threads run in between."""
         if not self._ids:
-            many = os.urandom(18 * IDS)  # 18 bytes are 24 characters: no padding between two
+            many = os.urandom(18 * self._most_ids)  # 18 bytes are 24 characters: no padding between two
             text = base64.urlsafe_b64encode(many).decode()
-            self._ids = [text[at : at + 22] for at in range(0, 24 * IDS, 24)]
+            self._ids = [text[at : at + 22] for at in range(0, 24 * self._most_ids, 24)]
         return self._ids.pop()
 
     def previous_text(self, row: Conversation, side: str) -> str:
@@ -189,10 +232,10 @@ class Tx:
         said = row.visitor_said if side == "visitor" else row.staff_said
         if not said:
             return ""
-        tail = self._tails.get((row.id, side), said)
+        tail = self._recent.tail((row.id, side), said)
         if tail is None:
             last = events.at_number(self.connection, self.vault, row, said)
-            tail = self._tails.put((row.id, side), said, getattr(last.body, "text", "") if last else "")
+            tail = self._recent.put_tail((row.id, side), said, getattr(last.body, "text", "") if last else "")
         return tail
 
     def previous_note(self, row: Conversation) -> str:
@@ -231,6 +274,7 @@ class Tx:
             self._new = []
         if self._changed:
             self._save(self._changed.values())
+            self._saved.update(self._changed)
             self._changed = {}
         if self._audit:
             self.connection.execute(insert(audit_table), self._audit)
@@ -247,14 +291,22 @@ class Tx:
             conversations.save(self.connection, whole)
             self._read.update({row.id: conversations.rest_of(row) for row in whole})
 
+    def remember(self) -> None:
+        """After the commit: the rows that it wrote are known to the next one. A row that was read and not written may
+        have been changed here all the same, so it is not."""
+        for conversation in self._saved:
+            self._recent.put_row(self._conversations[conversation], self._read[conversation])
+
     def forget(self, published: int) -> None:
         """After a rollback to a savepoint: nothing of what was read or noted since may be believed."""
         del self.published[published:]
         self._conversations.clear()
         self._read.clear()
         self._changed.clear()
+        self._saved.clear()
         self._new.clear()
         self._audit.clear()
         self._known.clear()
+        self._own.clear()
         self._asked.clear()
-        self._tails.clear()
+        self._recent.clear()

@@ -22,9 +22,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from aparte.errors import AparteError, StoreDown, TooMany
-from aparte.store import failures
+from aparte.store import direct, failures
 from aparte.store.events import Stored
-from aparte.store.transaction import Tails, Tx
+from aparte.store.transaction import Recent, Tx
 from aparte.vault import Vault
 
 T = TypeVar("T")
@@ -74,7 +74,9 @@ class Writer:
         self._publish = publish
         self._most = most
         self._waiting = waiting
-        self._tails = Tails()
+        self._recent = Recent()
+        self._line: Connection | None = None
+        self._version: int | None = None  # of the database, where it tells whether others have written
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -148,6 +150,7 @@ class Writer:
                 done, published = self._commit(jobs)
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._answer, done, published)
+        self._let_go()
 
     def _answer(self, done: list[_Done], published: list[Stored]) -> None:
         try:
@@ -192,13 +195,18 @@ class Writer:
         try:
             return self._in_one_commit(jobs, together=together)
         except BaseException:
-            self._tails.clear()  # what was rolled back must not be remembered as said
+            self._recent.clear()  # what was rolled back must not be remembered as said
+            self._let_go()
             raise
 
     def _in_one_commit(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
         self._is_committing = False
-        with self._engine.begin() as connection:
-            tx = Tx(connection, self._vault, self._clock(), self._tails)
+        if self._line is None:
+            self._line = self._engine.connect()  # kept: to take it from the pool for each commit costs more than BEGIN
+        connection = self._line
+        with connection.begin():
+            self._require_fresh(connection)
+            tx = Tx(connection, self._vault, self._clock(), self._recent)
             if together:
                 plain = [job for job in jobs if job.conversation is not None]
                 tx.prefetch(
@@ -211,7 +219,24 @@ class Writer:
             ]
             tx.flush()
             self._is_committing = True
+        if self._version is not None:
+            tx.remember()
         return done, tx.published
+
+    def _require_fresh(self, connection: Connection) -> None:
+        """Forgets the remembered rows when somebody else has written since the last commit. SQLite tells, and lets
+        nobody write between this and our commit; elsewhere rows are read, and locked, each time."""
+        if connection.dialect.name != "sqlite":
+            return
+        version = direct.execute(connection, "PRAGMA data_version")
+        if version != self._version:
+            self._recent.forget_rows()
+            self._version = version
+
+    def _let_go(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = self._version = None
 
 
 def _plain(tx: Tx, job: _Job) -> _Done:
