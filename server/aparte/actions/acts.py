@@ -98,7 +98,7 @@ async def change(parts: Parts, caller: AgentCaller, cid: str, conversation: str,
         known = tx.repeat(key, mac)
         if known is not None:
             return Written(row.id, known.staff_seq, known.at)
-        door.enter_open(tx, caller, conversation)
+        door.require_open(caller, row)
         _connector(parts, row)
         if outbox.is_waiting(tx.connection, row, "act.change"):
             return BadState("A change of this booking is under way. Wait for it.")

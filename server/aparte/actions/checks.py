@@ -86,7 +86,7 @@ async def ask(parts: Parts, caller: AgentCaller, cid: str, conversation: str, re
         asked, before = _asked(tx, row, caller, cid, reference)
         if before is not None:
             return before
-        door.enter_open(tx, caller, conversation)
+        door.require_open(caller, row)
         _require_set_up(parts, row)
         if not reference.strip():
             tx.audit(door.actor(caller), "check.request", row.id)

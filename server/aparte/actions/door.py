@@ -42,19 +42,29 @@ def known(tx: Tx, caller: Caller, conversation: str) -> Conversation:
 def enter(tx: Tx, caller: Caller, conversation: str) -> Conversation:
     """For acting, inside the transaction that writes. Raises NotFound; BadState when it has to be claimed first."""
     row = known(tx, caller, conversation)
-    if isinstance(caller, AgentCaller) and not may_act(caller, row):
-        raise BadState("Claim the conversation first.")
+    _require_act(caller, row)
     return row
 
 
 def enter_open(tx: Tx, caller: Caller, conversation: str) -> Conversation:
     """As `enter`, and refuses a frozen or closed conversation. Raises Frozen, BadState."""
-    row = enter(tx, caller, conversation)
+    row = known(tx, caller, conversation)
+    require_open(caller, row)
+    return row
+
+
+def require_open(caller: Caller, row: Conversation) -> None:
+    """The rest of `enter_open`, for a row that `known` has let the caller to. Raises Frozen, BadState."""
+    _require_act(caller, row)
     if row.is_frozen:
         raise Frozen()
     if row.state == State.CLOSED and isinstance(caller, AgentCaller):
         raise BadState("The conversation is closed. It opens again when the customer writes.")
-    return row
+
+
+def _require_act(caller: Caller, row: Conversation) -> None:
+    if isinstance(caller, AgentCaller) and not may_act(caller, row):
+        raise BadState("Claim the conversation first.")
 
 
 def actor(caller: Caller) -> tuple[str, str]:

@@ -81,7 +81,8 @@ def _posting(
         before = _repeat(tx, row, caller, key, mac)
         if before is not None:
             return before
-        return write(parts, tx, door.enter_open(tx, caller, conversation), caller, _Text(text, cid, key, mac))
+        door.require_open(caller, row)
+        return write(parts, tx, row, caller, _Text(text, cid, key, mac))
 
     return apply, key
 
@@ -276,7 +277,7 @@ async def override(
         before = _repeat(tx, row, caller, key, mac)
         if before is not None:
             return before
-        door.enter_open(tx, caller, conversation)
+        door.require_open(caller, row)
         held = _waiting(tx, row, held_id)
         if not caller.agent.role.leads and (held.body.topic == "payment" or held.body.code != "needs_check"):
             tx.audit(who, "gate.override_refused", row.id, held.one.id)

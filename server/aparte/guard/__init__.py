@@ -10,8 +10,7 @@ defence against someone who wants to write a number down: words and pictures alw
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aparte.guard import accounts, cards, codes
 from aparte.guard.outgoing import asks_for_secret, foreign_links
@@ -38,8 +37,7 @@ _ANY_DIGIT: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(NamedTuple):
     """`text` may be stored. `found`: the kinds that were taken out, in order: "card", "security_code", "iban"."""
 
     text: str

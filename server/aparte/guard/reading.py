@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 # Stands where a secret was already removed. Nothing may be joined across it. A private-use character,
 # which `read` never lets through from a text.
@@ -32,8 +31,7 @@ _PERCENT: Final = re.compile(r"%(?:20|2[de]|0[9ad])", re.IGNORECASE)  # separato
 _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """`plain` has lower-case letters without accents and ASCII digits; `places[i]` is where `plain[i]` stood.
 
     `places` has one entry more, the length of the text, so that every slice of `plain` has its slice of the text.

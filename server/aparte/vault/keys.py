@@ -27,7 +27,7 @@ from aparte.vault.rootkey import RootKey
 
 CACHED_KEYS: Final = 50_000
 """How many unwrapped keys stay in memory, the least recently used leaving first. About 360 bytes each, so 18 MB when
-full. The bare key is kept and not a prepared cipher: that would take 2,500 bytes each and save 0.8 µs."""
+full. The bare key is kept; only the busiest have a prepared cipher too, see `blob.CIPHERS`."""
 
 PURPOSES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -135,6 +135,7 @@ class Vault:
             self._forgotten += 1
             self._cache.clear()
             self._purposes = {}
+        blob.cipher.cache_clear()
 
     def _load(self, tx: Connection, root: RootKey) -> frozenset[str]:
         """Take in the ring's own keys. Returns: the purposes that this ring promises to hold."""
@@ -279,6 +280,7 @@ class Vault:
                 for row in gone:
                     self._cache.pop(row.id, None)
             needles += [blob.core(row.wrapped) for row in gone]
+        blob.cipher.cache_clear()  # of all, since a cipher does not tell whose it is; they are made anew when needed
         self._ring.scrub(needles)
 
     def _secret(self, key: int) -> tuple[bytes, bytes]:
