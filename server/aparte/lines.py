@@ -16,6 +16,8 @@ from websockets.speedups import apply_mask
 
 _TEXT: Final = 0x81  # a whole text frame
 _MASKED: Final = 0x80
+_MIDDLE: Final = struct.Struct(">BBH")
+_LONG: Final = struct.Struct(">BBQ")
 _SHORT: Final = 126  # lengths from here on take two more bytes
 
 
@@ -69,14 +71,15 @@ class Protocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Nearly all that comes is whole, masked text frames of less than 64 KiB: those are read here. Everything else,
         and every fault, is the library's."""
-        at = 0
-        while at < len(data) and self._is_between_frames():
-            found = _text_at(data, at)
-            if found is None:
-                break
-            text, at = found
-            self._hand_on(text)
-        if at == len(data) > 0:
+        at, end = 0, len(data)
+        if self._is_between_frames():
+            while at < end:
+                found = _text_at(data, at)
+                if found is None:
+                    break
+                text, at = found
+                self._hand_on(text)
+        if at == end > 0:
             return
         rest = data[at:]
         if self.handshake_complete:
@@ -132,7 +135,7 @@ def _head(size: int) -> bytes:
     """What stands before a whole, unmasked text frame of so many bytes (RFC 6455, 5.2)."""
     if size < _SHORT:
         return bytes((_TEXT, size))
-    return struct.pack(">BBH", _TEXT, _SHORT, size) if size < 1 << 16 else struct.pack(">BBQ", _TEXT, 127, size)
+    return _MIDDLE.pack(_TEXT, _SHORT, size) if size < 1 << 16 else _LONG.pack(_TEXT, 127, size)
 
 
 def _text_at(data: bytes, at: int) -> tuple[str, int] | None:
