@@ -22,9 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 
-# A set's lock files. `test` holds every package of `run` in the same version (tests/test_packaging.py).
+# A set's lock files. Each set holds every package of those before it in the same version (tests/test_packaging.py).
 SETS = {
     "run": ("requirements.lock", "requirements-build.lock"),
+    "cluster": ("requirements-cluster.lock", "requirements-build.lock"),
     "test": ("requirements-test.lock",),
 }
 ADVICE = """This Python can neither make a virtual environment with pip in it nor fill one from outside.
@@ -136,7 +137,8 @@ def prepare(name: str) -> Path:
             if _installed().get(name) != _fingerprint(name):  # another run may have done it while we waited
                 _make_venv()
                 _install(name)
-                rows = _installed() | {held: _fingerprint(held) for held in (name, "run")}  # every set holds `run`
+                held = [*SETS][: [*SETS].index(name) + 1]
+                rows = _installed() | {one: _fingerprint(one) for one in held}
                 fresh = VENV / "aparte-sets.json.new"
                 fresh.write_text(json.dumps(rows))
                 fresh.replace(VENV / "aparte-sets.json")

@@ -34,6 +34,7 @@ LOCKS = {
         "--extra=valkey",
         "--constraint=requirements-test.lock",
     ),
+    "requirements-cluster.lock": ("--extra=cluster", "--constraint=requirements-test.lock"),
     "requirements-build.lock": (
         "--only-build-deps",
         "--build-deps-for=editable",

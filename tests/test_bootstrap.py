@@ -59,8 +59,8 @@ def project(tmp_path: Path) -> Path:
     (root / "server" / "backend.py").write_text(BACKEND)
     (root / "server" / "aparte" / "__init__.py").write_text(PACKAGE)
     (root / "pyproject.toml").write_text(PYPROJECT)
-    for lock in ("requirements.lock", "requirements-build.lock", "requirements-test.lock"):
-        (root / lock).write_text("")
+    for name in ("", "-build", "-cluster", "-test"):
+        (root / f"requirements{name}.lock").write_text("")
     return root
 
 
@@ -108,6 +108,17 @@ def test_it_installs_anew_after_a_lock_changed_and_keeps_what_is_there(project: 
     assert "installing the run set" in again.stderr
     assert "making .venv" not in again.stderr
     assert (project / ".venv" / "mine").read_text() == "kept"
+
+
+def test_it_installs_what_several_nodes_need_when_they_are_asked_for(project: Path) -> None:
+    first = server(project, "demo", "--nodes=2")
+    assert first.stdout == "aparte demo --nodes=2\n", first.stderr
+    assert "installing the cluster set from requirements-cluster.lock" in first.stderr
+    # It holds what one node needs, and not the other way round.
+    assert server(project).stderr == ""
+    (project / "requirements-cluster.lock").write_text("# changed\n")
+    assert server(project).stderr == ""
+    assert "installing the cluster set" in server(project, "demo", "--nodes", "2").stderr
 
 
 def test_it_mends_an_environment_whose_python_is_gone(project: Path) -> None:

@@ -17,7 +17,13 @@ import installed
 
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ \\]+)", re.MULTILINE)
-LOCKS = ("requirements.lock", "requirements-postgres.lock", "requirements-build.lock", "requirements-test.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-postgres.lock",
+    "requirements-cluster.lock",
+    "requirements-build.lock",
+    "requirements-test.lock",
+)
 
 
 def run(*command: str | Path) -> None:
@@ -105,8 +111,8 @@ def test_it_locks_every_package_by_hash_and_names_no_address(lock: str) -> None:
 
 
 def test_it_locks_the_same_versions_for_running_and_for_testing() -> None:
-    run_time, postgres, build, test = (dict(PINNED.findall((ROOT / lock).read_text())) for lock in LOCKS)
-    assert run_time.items() <= postgres.items() <= test.items()
+    run_time, postgres, cluster, build, test = (dict(PINNED.findall((ROOT / lock).read_text())) for lock in LOCKS)
+    assert run_time.items() <= postgres.items() <= cluster.items() <= test.items()
     assert {**run_time, **build}.items() <= test.items()
 
 

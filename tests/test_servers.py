@@ -145,5 +145,5 @@ def test_it_says_what_is_wrong_with_an_address_and_shows_no_password(environ: di
         assert fix in said.output, said.output
         assert "Kanarienvogel" not in said.output
     server.run("ALTER ROLE guarded PASSWORD 'Kanarienvogel2'")
-    found = postgres.has_table(database_from(server.url(name, "guarded"), file), "conversation")
+    found = postgres.is_made(database_from(server.url(name, "guarded"), file), "conversation")
     assert found is True

@@ -6,6 +6,7 @@ Knows the driver and the server's settings. Must not know tables, nor show a pas
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
@@ -90,8 +91,11 @@ def conninfo(place: Database) -> str:
     return make_conninfo(**{key: one for key, one in (_LINE | dict(place.options) | named).items() if one})
 
 
-def has_table(place: Database, table: str) -> bool:
-    """Whether the database has this table. Raises StoreDown, with the fix, when it cannot be reached."""
+def is_made(place: Path | Database, table: str) -> bool:
+    """Whether what belongs there was made before: the file exists, or the database has this table. Raises StoreDown, with
+    the fix, when the database cannot be reached."""
+    if isinstance(place, Path):
+        return place.exists()
     line = engine(place, size=1)
     try:
         with line.connect() as connection:

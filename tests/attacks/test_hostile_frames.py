@@ -169,7 +169,9 @@ async def test_a_second_hello_changes_nothing(server: Server) -> None:
     assert await visitor.refused("post", conversation=theirs, text="It is me") == "not_found"
     await desk.send("watch", conversation=theirs)
     await desk.expect("reset", conversation=theirs)  # it waits in the queue, for every agent
-    assert await desk.refused("unfreeze", conversation=thread, reason="He called us") == "not_found"  # still no supervisor
+    assert (
+        await desk.refused("unfreeze", conversation=thread, reason="He called us") == "not_found"
+    )  # still no supervisor
     await well(visitor, thread)
 
 

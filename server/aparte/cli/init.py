@@ -92,11 +92,12 @@ def _settings_file(chosen: Path | None) -> dict[str, tuple[Path, bool]]:
 
 
 def _make(chosen: Settings) -> dict[str, tuple[Path | Database, bool]]:
+    from aparte import postgres
     from aparte.vault import Vault
 
     database, ring = chosen.database(), chosen.ring()
     before = {chosen.data: chosen.data.exists(), chosen.root_key: chosen.root_key.exists()}
-    before_database, before_ring = _is_there(database, "conversation"), _is_there(ring, "ring")
+    before_database, before_ring = postgres.is_made(database, "conversation"), postgres.is_made(ring, "ring")
     if before_database and not before_ring:
         setting = "keyring" if isinstance(ring, Path) else "keyring_url"
         raise errors.BadSetting(
@@ -116,12 +117,3 @@ def _make(chosen: Settings) -> dict[str, tuple[Path | Database, bool]]:
         "data folder": (chosen.data, not before[chosen.data]),
         "database": (database, not before_database),
     }
-
-
-def _is_there(place: Path | Database, table: str) -> bool:
-    """Whether it was made before. Raises errors.StoreDown when the server cannot be asked."""
-    if isinstance(place, Path):
-        return place.exists()
-    from aparte import postgres
-
-    return postgres.has_table(place, table)

@@ -84,11 +84,11 @@ def make_store(chosen: Settings) -> None:
     in_store(chosen, _nothing)
 
 
-def play(*, port: int | None, data: Path | None, as_json: bool, story: bool) -> int:
+def play(*, port: int | None, data: Path | None, as_json: bool, story: bool, nodes: int) -> int:
     """Runs the demo; its exit status."""
     from aparte import demo
 
-    return int(demo.run(port=port, data=data, as_json=as_json, story=story))
+    return int(demo.run(port=port, data=data, as_json=as_json, story=story, nodes=nodes))
 
 
 def measure(**asked: Any) -> int:

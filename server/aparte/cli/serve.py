@@ -46,7 +46,14 @@ def serve(config_file: Path | None) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON with all addresses when ready.")
 @click.option("--story", is_flag=True, help="Play the whole story unattended; status 0 only if every step held.")
-def demo(port: int | None, data: Path | None, as_json: bool, story: bool) -> None:
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 9),
+    default=1,
+    metavar="NUMBER",
+    help="Chat servers that share the work: 2 or more on a PostgreSQL and a Valkey of the demo's own (extra: cluster).",
+)
+def demo(port: int | None, data: Path | None, as_json: bool, story: bool, nodes: int) -> None:
     """Bring up an airline's page with the widget, the agents' panel and a mailbox, on this machine only.
 
     \b
@@ -54,8 +61,9 @@ def demo(port: int | None, data: Path | None, as_json: bool, story: bool) -> Non
       aparte demo
       aparte demo --port 0 --json
       aparte demo --story
+      aparte demo --nodes 2
     """
     from aparte import logs
 
     logs.configure("warning")  # on standard error: standard output is the one line, or the story
-    sys.exit(parts.play(port=port, data=data, as_json=as_json, story=story))
+    sys.exit(parts.play(port=port, data=data, as_json=as_json, story=story, nodes=nodes))

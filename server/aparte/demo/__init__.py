@@ -1,6 +1,6 @@
-"""The demo: an airline's own server, a mailbox, the chat server, and the story that is played on them.
+"""The demo: an airline's own server, a mailbox, the chat server on one node or several, and the story played on them.
 
-Everything listens on loopback only. Knows how the three servers find each other. Must not reach into any of them.
+Everything listens on loopback only. Knows how the servers find each other. Must not reach into any of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Final, get_args
@@ -22,9 +22,10 @@ import uvicorn
 import uvloop
 from rich.console import Console
 
-from aparte import app
+from aparte import app, postgres
 from aparte.actions import people, sites
 from aparte.config import Settings, check_places
+from aparte.demo import front, several
 from aparte.demo.airline import CONNECTOR_PATH, create_airline
 from aparte.demo.mailbox import Mailbox, mailbox_app
 from aparte.demo.sockets import loopback_socket, port_of
@@ -35,7 +36,8 @@ from aparte.store import Store
 from aparte.vault import Vault
 
 SITE: Final = "air"
-FIRST_PORT: Final = 8600  # chat and panel; the airline's page and the mailbox take the two after it
+STOPPED: Final = 130  # the status of a story that somebody ended
+FIRST_PORT: Final = 8600  # chat and panel; the airline's page, the mailbox and several nodes take those after it
 AGENTS: Final = (("Claire", "claire@air.example", "agent"), ("Noor", "noor@air.example", "supervisor"))
 
 
@@ -47,9 +49,15 @@ class Demo:
     panel: str
     mailbox: str
     chat: str
+    nodes: tuple[str, ...]  # the addresses of the chat's own servers; of one alone, the chat's
     agents: tuple[tuple[str, str, str], ...]  # e-mail, password, role
     settings: Settings
     letters: Mailbox
+
+    @property
+    def folder(self) -> Path:
+        """Where all that is kept is, PostgreSQL's files too."""
+        return self.settings.data.parent
 
     def line(self) -> str:
         """The one line of `--json`."""
@@ -58,6 +66,7 @@ class Demo:
                 "customer": self.customer,
                 "panel": self.panel,
                 "mailbox": self.mailbox,
+                "nodes": self.nodes,
                 "agents": [
                     {"email": email, "password": password, "role": role} for email, password, role in self.agents
                 ],
@@ -69,42 +78,68 @@ class Demo:
         )
 
 
-def run(*, port: int | None, data: Path | None, as_json: bool, story: bool) -> int:
+def run(*, port: int | None, data: Path | None, as_json: bool, story: bool, nodes: int = 1) -> int:
     """Runs the demo until it is stopped; with `story`, until the story has been played.
 
-    Args: port the first of three ports, 0 for free ones; data a folder to keep everything in, None for a temporary
-    one that is removed. Returns the exit status: with `story`, 0 only when every step held.
+    Args: port the first of the ports, 0 for free ones; data a folder to keep everything in, None for a temporary
+    one that is removed; nodes how many chat servers: more than one are processes of their own, on PostgreSQL and Valkey.
+    Returns the exit status: with `story`, 0 only when every step held.
     """
     folder = data.resolve() if data else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(port, folder, as_json=as_json, story=story))
+        return runner.run(_run(port, folder, as_json=as_json, story=story, nodes=nodes))
 
 
-async def _run(port: int | None, data: Path | None, *, as_json: bool, story: bool) -> int:
+async def _run(port: int | None, data: Path | None, *, as_json: bool, story: bool, nodes: int) -> int:
     console = Console(stderr=as_json, highlight=False)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # SIGHUP: the terminal was closed, and what was started here must not stay behind.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with contextlib.ExitStack() as stack:
-        folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aparte-")))
-        if story:
-            # Nobody types these addresses, so any free ports do.
-            return await _play(port or 0, folder, console)
-        async with running(port, folder, stop) as demo:
+
+    async def show(folder: Path) -> int:
+        async with running(port, folder, nodes=nodes, say=say) as demo:
             if as_json:
                 print(demo.line(), flush=True)
             else:
                 _tell(console, demo, kept=data is not None)
             await stop.wait()
-    return 0
+            return 0
+
+    def say(what: str) -> None:
+        console.print(f"[dim]{what}[/dim]", soft_wrap=True)
+
+    with contextlib.ExitStack() as stack:
+        folder = _folder(data, stack)
+        # Nobody types the story's addresses, so any free ports do.
+        work = asyncio.ensure_future(_play(port or 0, folder, console, nodes, say) if story else show(folder))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        work.cancel()  # also while it still starts
+        try:
+            return await work
+        except asyncio.CancelledError:
+            return STOPPED if story else 0
 
 
-async def _play(port: int | None, folder: Path, console: Console) -> int:
+def _folder(data: Path | None, stack: contextlib.ExitStack) -> Path:
+    """Where everything is kept. A new one lets others pass through to a part of their own, as PostgreSQL's account has
+    one when we are root, and read nothing."""
+    if data is not None and data.exists():
+        return data
+    folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aparte-")))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)
+    return folder
+
+
+async def _play(port: int, folder: Path, console: Console, nodes: int, say: several.Say) -> int:
     """The story in both languages, each from a fresh start, at which the airline renews its dates."""
     from aparte.demo import story
 
     for lang in get_args(Lang):
-        async with running(port, folder, asyncio.Event()) as demo:
+        async with running(port, folder, nodes=nodes, say=say) as demo:
             if not await story.play(demo, console, lang):
                 return 1
     console.print("\n[green]Every step held.[/green]")
@@ -112,51 +147,83 @@ async def _play(port: int | None, folder: Path, console: Console) -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(port: int | None, folder: Path, stop: asyncio.Event) -> AsyncIterator[Demo]:
-    """The three servers, from ready to stopped. Raises BadInput when a port is taken."""
-    chat_socket, airline_socket, mailbox_socket = _bind(port)
-    chat = f"http://127.0.0.1:{port_of(chat_socket)}"
-    # Another host name than the chat's: to a browser, another site.
-    airline = f"http://localhost:{port_of(airline_socket)}"
-    letters = Mailbox()
-    await letters.start()
-    settings = settings_for(folder, port=port_of(chat_socket), smtp_port=letters.port)
-    agents, secret = await seed(settings, airline=airline)
-    company = create_airline(chat_url=chat, site=SITE, secret=secret.encode(), today=date.today())  # noqa: DTZ011 - the traveller's day
-    servers = [
-        asyncio.create_task(serve_beside(company, airline_socket)),
-        asyncio.create_task(serve_beside(mailbox_app(letters), mailbox_socket)),
-    ]
-    ready = asyncio.Event()
-    chatting = asyncio.create_task(app.run(settings, sockets=[chat_socket], on_ready=ready.set, stop=stop))
+async def running(port: int | None, folder: Path, *, nodes: int, say: several.Say) -> AsyncIterator[Demo]:
+    """All servers, from ready to stopped. Raises BadInput when a port is taken, Unavailable when one does not start."""
+    async with contextlib.AsyncExitStack() as stack:
+        chat_socket, airline_socket, mailbox_socket, *node_sockets = _bind(port, 3 + (nodes if nodes > 1 else 0))
+        for bound in (chat_socket, airline_socket, mailbox_socket):
+            stack.callback(bound.close)
+        chat = f"http://127.0.0.1:{port_of(chat_socket)}"
+        # Another host name than the chat's: to a browser, another site.
+        airline = f"http://localhost:{port_of(airline_socket)}"
+        letters = Mailbox()
+        await letters.start()
+        stack.push_async_callback(letters.stop)
+        settings = settings_for(folder, port=port_of(chat_socket), smtp_port=letters.port)
+        if nodes > 1:
+            settings = replace(settings, public_url=chat)
+            settings = await stack.enter_async_context(several.servers(settings, folder, say))
+        agents, secret = await seed(settings, airline=airline)
+        company = create_airline(chat_url=chat, site=SITE, secret=secret.encode(), today=date.today())  # noqa: DTZ011 - the traveller's day
+        for small, bound in ((company, airline_socket), (mailbox_app(letters), mailbox_socket)):
+            await stack.enter_async_context(_beside(small, bound))
+        if nodes > 1:
+            ports = [port_of(bound) for bound in node_sockets]
+            for bound in node_sockets:
+                bound.close()  # a node binds its port itself
+            serving = await stack.enter_async_context(several.nodes(settings, ports, folder, say))
+            await stack.enter_async_context(front.before(chat_socket, ports))
+            addresses = tuple(node.url for node in serving)
+        else:
+            await stack.enter_async_context(_alone(settings, chat_socket))
+            addresses = (chat,)
+        mailbox = f"http://127.0.0.1:{port_of(mailbox_socket)}"
+        yield Demo(airline, f"{chat}/panel", mailbox, chat, addresses, agents, settings, letters)
+
+
+@contextlib.asynccontextmanager
+async def _alone(settings: Settings, bound: socket.socket) -> AsyncIterator[None]:
+    """The chat server in this process, from ready to ended."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    chatting = asyncio.create_task(app.run(settings, sockets=[bound], on_ready=ready.set, stop=stop))
     try:
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({waiting, chatting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if chatting.done():
             await chatting
-        yield Demo(
-            airline, f"{chat}/panel", f"http://127.0.0.1:{port_of(mailbox_socket)}", chat, agents, settings, letters
-        )
+        yield
     finally:
         stop.set()
         await asyncio.gather(chatting, return_exceptions=True)
-        for server in servers:
-            server.cancel()
-        await asyncio.gather(*servers, return_exceptions=True)
-        await letters.stop()
 
 
-def _bind(port: int | None) -> list[socket.socket]:
+def _bind(port: int | None, count: int) -> list[socket.socket]:
     first = FIRST_PORT if port is None else port
+    bound: list[socket.socket] = []
     try:
-        return [loopback_socket(first and first + offset) for offset in range(3)]
+        bound.extend(loopback_socket(first and first + offset) for offset in range(count))
     except OSError as error:
-        raise BadInput(f"Port {first}, {first + 1} or {first + 2} is taken. Try: aparte demo --port 0") from error
+        for one in bound:
+            one.close()
+        raise BadInput(
+            f"One of the ports {first} to {first + count - 1} is taken. Try: aparte demo --port 0"
+        ) from error
+    return bound
 
 
-async def serve_beside(application: object, bound: socket.socket) -> None:
-    """One of the small servers, until cancelled."""
+@contextlib.asynccontextmanager
+async def _beside(application: object, bound: socket.socket) -> AsyncIterator[None]:
+    """One of the small servers, in this process."""
+    serving = asyncio.create_task(_serve(application, bound))
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _serve(application: object, bound: socket.socket) -> None:
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]  # an ASGI application
         loop="none",
@@ -198,9 +265,8 @@ def settings_for(folder: Path, *, port: int, smtp_port: int) -> Settings:
 async def seed(settings: Settings, *, airline: str) -> tuple[tuple[tuple[str, str, str], ...], str]:
     """Makes the site and the agents unless they are there, with this start's addresses. The agents' passwords and
     the connector's secret come from a key of the ring, so that they stay the same and are written nowhere."""
-    is_new = not settings.keyring.exists()
-    make = Vault.create if is_new else Vault.open
-    vault = await asyncio.to_thread(lambda: make(keyring=settings.keyring, root_key=settings.root_key))
+    make = Vault.open if await asyncio.to_thread(postgres.is_made, settings.ring(), "ring") else Vault.create
+    vault = await asyncio.to_thread(lambda: make(keyring=settings.ring(), root_key=settings.root_key))
     store = await Store.open(settings, vault)
     try:
         secret = vault.mac("link", "demo", "connector").hex()
@@ -232,6 +298,13 @@ async def seed(settings: Settings, *, airline: str) -> tuple[tuple[tuple[str, st
     return tuple(agents), secret
 
 
+def _told_nodes(demo: Demo) -> str:
+    if len(demo.nodes) == 1:
+        return ""
+    nodes = "\n                 ".join(demo.nodes)
+    return f"  the nodes      {nodes}       [dim]behind the chat's address[/dim]\n"
+
+
 def _quarters(text: str) -> list[str]:
     return [text[at : at + 4] for at in range(0, len(text), 4)]
 
@@ -248,7 +321,7 @@ def _tell(console: Console, demo: Demo, *, kept: bool) -> None:
                  {email}   {password}
                  {chief}     {chief_password}   [dim](supervisor)[/dim]
   the mailbox    {demo.mailbox}       [dim]the codes that are sent[/dim]
-
+{_told_nodes(demo)}
 The story: on the airline's page, ask to move flight booking [bold]QX7T4P[/bold]. In the panel, claim the conversation,
 try to talk about the supplement, ask for a check; the code is in the mailbox; then show and change the booking.
 Or let it play by itself: python3 server demo --story

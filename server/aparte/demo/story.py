@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import secrets
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -149,12 +149,14 @@ class _Story:
 
     async def play(self) -> None:
         await self._page()
+        await self._nodes()
         cookie, ticket = await self._sign_in()
-        sockets = self._demo.chat.replace("http", "ws", 1)
+        # The customer's socket and the agent's, at two nodes where there are several.
+        visitors, agents = (f"{self._demo.nodes[at].replace('http', 'ws', 1)}/ws" for at in (0, -1))
         token = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
         async with (
-            Screen(f"{sockets}/ws/visitor", self._demo.chat) as customer,
-            Screen(f"{sockets}/ws/agent", self._demo.chat, cookie) as agent,
+            Screen(f"{visitors}/visitor", self._demo.chat) as customer,
+            Screen(f"{agents}/agent", self._demo.chat, cookie) as agent,
         ):
             await customer.say("hello", v=1, site=SITE, token=token, lang=self._lang)
             await agent.say("hello", v=1, ticket=ticket)
@@ -162,7 +164,7 @@ class _Story:
             await self._before(customer, agent, thread)
             await self._check(customer, agent, thread)
             await self._after(customer, agent, thread)
-            self._unread_on_disk()
+            self._unread_on_disk(thread)
             await agent.say("close", conversation=thread)
             await customer.event("closed")
 
@@ -174,15 +176,21 @@ class _Story:
         loader = await self._client.get(f"{self._demo.chat}/widget.js")
         self._held("the chat host serves the widget", loader.status_code == 200)
 
+    async def _nodes(self) -> None:
+        if len(self._demo.nodes) > 1:
+            ready = [(await self._client.get(f"{node}/readyz")).status_code for node in self._demo.nodes]
+            step = "the customer is at one node, the agent at another, and each node is ready"
+            self._held(step, set(ready) == {200}, ready)
+
     async def _sign_in(self) -> tuple[str, str]:
         email, password, _ = self._demo.agents[0]
         origin = {"origin": self._demo.chat}
         answer = await self._client.post(
-            f"{self._demo.chat}/api/login", json={"email": email, "password": password}, headers=origin
+            f"{self._demo.nodes[0]}/api/login", json={"email": email, "password": password}, headers=origin
         )
         self._held("an agent signs in", answer.status_code == 200, answer.text)
         cookie = answer.headers["set-cookie"].split(";")[0]
-        ticket = await self._client.post(f"{self._demo.chat}/api/ticket", headers={**origin, "cookie": cookie})
+        ticket = await self._client.post(f"{self._demo.nodes[-1]}/api/ticket", headers={**origin, "cookie": cookie})
         return cookie, ticket.json()["ticket"]
 
     async def _meet(self, customer: Screen, agent: Screen) -> str:
@@ -255,13 +263,13 @@ class _Story:
         is_changed = again["lines"] != record["lines"] and not again.get("options")
         self._held("the airline's own record has changed", is_changed, again)
 
-    def _unread_on_disk(self) -> None:
-        """Looks for what was said in every file that is kept."""
-        kept = b"".join(path.read_bytes() for path in _files(self._demo.settings.data, self._demo.settings.keyring))
+    def _unread_on_disk(self, thread: str) -> None:
+        """Looks for what was said in every file that is kept: where the conversation's id is found, its words are not."""
         told = [*self._lines.values(), CONTACT, REFERENCE]
-        found = [text for text in told if text.encode() in kept or text.encode("utf-16-le") in kept]
-        self._held("nothing of it can be read on the disk", not found, found)
-
-
-def _files(data: Path, keyring: Path) -> list[Path]:
-    return [path for folder in (data, keyring.parent) for path in folder.rglob("*") if path.is_file()]
+        wanted = [form for text in (*told, thread) for form in (text.encode(), text.encode("utf-16-le"))]
+        found = set[bytes]()
+        for path in [path for path in self._demo.folder.rglob("*") if path.is_file()]:
+            with contextlib.suppress(FileNotFoundError):  # the server's own, gone meanwhile
+                kept = path.read_bytes()
+                found |= {form for form in wanted if form in kept}
+        self._held("nothing of it can be read on the disk", found == {thread.encode()}, found)

