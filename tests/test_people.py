@@ -6,7 +6,7 @@ import argon2
 import pytest
 
 from aparte.actions import people
-from aparte.app import ACCOUNT_LOGINS
+from aparte.actions.rates import ACCOUNT_LOGINS
 from aparte.errors import NotSignedIn, TooMany
 from harness import PASSWORD, Server, Start, email_of
 

@@ -30,6 +30,7 @@ from starlette.routing import Route, WebSocketRoute
 from aparte import api, assets, auth, bell, frames, lines, pages, postgres, ws
 from aparte.actions import acts, checks, following, marks, nodes
 from aparte.actions.parts import Node, Parts, policy_of
+from aparte.actions.rates import ACCOUNT_LOGINS
 from aparte.config import Database, Settings, read_secret
 from aparte.delivery import Mailer
 from aparte.errors import AparteError
@@ -45,7 +46,6 @@ from aparte.vault import PasswordGate, Vault
 
 log = structlog.get_logger("aparte.app")
 GARBAGE: Final = 20_000  # objects made and not freed since the last look for cycles
-ACCOUNT_LOGINS: Final = 20  # times the sign-ins of one address, for one account from everywhere
 DRAIN_SECONDS: Final = 15.0  # over which many sockets are told to come back
 DRAIN_RATE: Final = 200  # sockets told in a second, unless that took longer
 WAVE_SECONDS: Final = 0.25

@@ -44,11 +44,19 @@ def programs() -> list[Path]:
 class PostgresServer:
     """One server on a socket that only this account reaches, with no network."""
 
-    def __init__(self, folder: Path, *, found: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        found: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        sockets: Path | None = None,
+    ) -> None:
         """Finds the programs and the account; `start` makes and starts the server.
 
         Args: folder: for data and log, made if need be; it may hold those of an earlier start. found: the folder of the
-            programs, instead of the first of `programs` that can read these data. settings: the server's own.
+            programs, instead of the first of `programs` that can read these data. settings: the server's own. sockets:
+            the folder of the socket, whose path must be short; else a temporary one.
         Raises: BadInput when there are no programs or no driver, or the folder cannot be used.
         """
         if importlib.util.find_spec("psycopg") is None:
@@ -57,7 +65,8 @@ class PostgresServer:
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._as: dict[str, Any] = {}
-        self.sockets = Path(tempfile.mkdtemp(prefix="aparte-pg-", dir="/tmp"))  # a socket's path must be short
+        self._is_lasting = sockets is not None
+        self.sockets = sockets or Path(tempfile.mkdtemp(prefix="aparte-pg-", dir="/tmp"))
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._as = {"cwd": self.sockets}
@@ -127,7 +136,14 @@ class PostgresServer:
         if not self.data.exists():
             self._make()
         settings = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **self._settings}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._launch([part for name, value in settings.items() for part in ("-c", f"{name}={value}")])
+        until = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process is None or self._process.poll() is not None or time.monotonic() > until:
+                raise Unavailable(f"PostgreSQL did not start. Its log, {self.log}, ends: {self._last_words()}")
+            time.sleep(0.02)
+
+    def _launch(self, options: list[str]) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self.data, *options],
@@ -137,11 +153,6 @@ class PostgresServer:
                 start_new_session=True,  # Ctrl-C reaches who started it, and ends it in order
                 **self._as,
             )
-        until = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                raise Unavailable(f"PostgreSQL did not start. Its log, {self.log}, ends: {self._last_words()}")
-            time.sleep(0.02)
 
     def _make(self) -> None:
         fresh = self.data.with_name("data.new")
@@ -174,17 +185,18 @@ class PostgresServer:
     def _last_words(self) -> str:
         return " ".join(self.log.read_text(errors="replace").splitlines()[-3:])
 
-    def stop(self, *, how: signal.Signals = signal.SIGINT) -> None:
-        """Ends it. Args: how: SIGINT as an operator does in haste, SIGQUIT as a crash."""
+    def stop(self, *, how: str = "INT") -> None:
+        """Ends it. Args: how: INT as an operator does in haste, QUIT as a crash."""
         if self._process is not None:
-            self._process.send_signal(how)
+            self._process.send_signal(signal.Signals[f"SIG{how}"])
             self._process.wait(START_SECONDS)
             self._process = None
 
     def close(self) -> None:
         """Ends it; data and log stay."""
         self.stop()
-        shutil.rmtree(self.sockets, ignore_errors=True)
+        if not self._is_lasting:
+            shutil.rmtree(self.sockets, ignore_errors=True)
 
     # ── databases ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -48,7 +48,13 @@ class Marked(msgspec.Struct, frozen=True, array_like=True, tag="m"):
     staff: bool
 
 
-Hint = Written | Typing | Marked
+class Renewed(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """A visitor's session has another secret: sockets that came with the one before count no more."""
+
+    session: str
+
+
+Hint = Written | Typing | Marked | Renewed
 
 
 class Line(Protocol):

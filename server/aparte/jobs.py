@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from aparte.actions import expiry, following, inbox, marks, nodes, reading
+from aparte.actions import expiry, following, inbox, marks, nodes, reading, tokens
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
@@ -70,6 +70,7 @@ class Jobs:
             parts.node.bell.run(lambda hint: nodes.heard(parts, hint), called.set),
             self._look(called),
             self._every(0.5, lambda: nodes.tell_marks(parts)),
+            self._every(0.5, lambda: tokens.cut_replaced(parts)),
         ]
 
     async def _look(self, called: asyncio.Event) -> None:

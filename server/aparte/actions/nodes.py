@@ -10,10 +10,10 @@ from functools import partial
 from typing import Final
 
 from aparte.actions.parts import Parts
-from aparte.bell import Hint, Marked, Typing, Written
+from aparte.bell import Hint, Marked, Renewed, Typing, Written
 from aparte.frames import Marks as MarksFrame
 from aparte.frames import SomeoneTypes
-from aparte.model import State
+from aparte.model import State, VisitorCaller
 from aparte.store import Connection, Stored, Tx, conversations, keeping, presence
 
 LOOK_SECONDS: Final = 5.0  # between two looks at what no hint told
@@ -56,6 +56,8 @@ def heard(parts: Parts, hint: Hint) -> None:
             _show_typing(parts, conversation, staff=staff)
         case Marked(conversation, staff):
             parts.node.marked.add((conversation, staff))
+        case Renewed(session):
+            parts.node.renewed.add(session)
 
 
 async def tell_marks(parts: Parts) -> None:
@@ -85,7 +87,10 @@ async def tell_marks(parts: Parts) -> None:
 
 
 async def look(parts: Parts) -> None:
-    """Finds what no hint told: threads that have gone on, and lines of the inbox that have changed. Raises StoreDown."""
+    """Finds what no hint told: threads that have gone on, and lines of the inbox that have changed; and has the secrets
+    looked at with which visitors came. Raises StoreDown."""
+    visitors = [peer.caller for peer in parts.hub.peers if isinstance(peer.caller, VisitorCaller)]
+    parts.node.renewed |= {caller.session for caller in visitors}
     watched = list({thread for peer in parts.hub.peers for thread in peer.watched})
     for start in range(0, len(watched), _AT_ONCE):
         tops = await parts.store.read(partial(keeping.tops, threads=watched[start : start + _AT_ONCE]))

@@ -66,6 +66,8 @@ class Node:
     marked: set[tuple[str, bool]] = field(
         default_factory=set
     )  # conversations and sides whose marks another node raised
+    renewed: set[str] = field(default_factory=set)  # visitors' sessions that may have another secret by now
+    renewing: set[str] = field(default_factory=set)  # those that get it at this node just now
     seen: dict[str, Signature] = field(default_factory=dict)  # the open conversations as the last look found them
     leased: set[str] | None = None  # the agents whom this node has told the store of
     renewed_at: float = 0.0

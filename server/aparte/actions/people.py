@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from aparte.actions import rates
 from aparte.actions.parts import Parts
 from aparte.errors import BadInput, NotFound, NotSignedIn, TooMany
 from aparte.model import Agent, AgentCaller, Role
@@ -32,6 +33,7 @@ async def sign_in(parts: Parts, email: str, password: str, address: str) -> tupl
         wait = window.take(key, now)
         if wait is not None:
             raise TooMany(retry_after=wait)
+    await rates.sign_in(parts, address, account)
     found = await parts.store.read(lambda c: people.agent_by_email(c, parts.store.vault, email))
     is_right = await parts.passwords.verify(found[1] if found else None, password)
     if found is None or not is_right or found[0].is_disabled:

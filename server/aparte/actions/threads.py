@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aparte import guard
-from aparte.actions import door, gate, tokens
+from aparte.actions import door, gate, rates, tokens
 from aparte.actions.messages import Written, as_received, assign, drop_all_held, refuse_closed, say
 from aparte.actions.parts import Parts
 from aparte.errors import BadState, NotFound
@@ -50,9 +50,10 @@ def without_query(page: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
-async def open_thread(parts: Parts, site: str, token: str, opening: Opening) -> Opened:
+async def open_thread(parts: Parts, site: str, token: str, opening: Opening, address: str) -> Opened:
     """The first message. Makes the person, the keys and the conversation; a repeat, a lost answer or a double
-    click finds what the first try made, and a visitor with a thread goes on in it."""
+    click finds what the first try made, and a visitor with a thread goes on in it. Args: address: the network's. Raises
+    TooMany."""
     hashed = tokens.token_hash(parts.store.vault, token)
 
     def apply(tx: Tx) -> Opened:
@@ -61,6 +62,7 @@ async def open_thread(parts: Parts, site: str, token: str, opening: Opening) -> 
             raise NotFound()
         row = conversations.live_of(tx.connection, session.visitor_id) if session else None
         if session is None or row is None:
+            rates.opening(parts, tx, address)
             caller, row = _create(tx, site, hashed, opening)
         else:
             caller = VisitorCaller(session.id, session.visitor_id, site, hashed)

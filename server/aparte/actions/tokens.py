@@ -7,14 +7,18 @@ lost, or another tab of it, is given the same one again. Must not know frames.
 from __future__ import annotations
 
 import base64
+from functools import partial
+from typing import Final
 
 from aparte.actions.parts import Parts
+from aparte.bell import Renewed
 from aparte.hub import Peer
 from aparte.model import VisitorCaller
 from aparte.store import Tx, people
 from aparte.vault import Vault
 
-REPLACED = 4401  # close code of a socket that came in with a secret that counts no more
+_AT_ONCE: Final = 500
+REPLACED: Final = 4401  # close code of a socket that came in with a secret that counts no more
 
 
 def token_hash(vault: Vault, token: str) -> bytes:
@@ -35,11 +39,37 @@ def offer(tx: Tx, session: str) -> str:
 
 
 async def keep(parts: Parts, caller: VisitorCaller, confirmed_by: Peer) -> None:
-    """From now on only the newer secret counts; other sockets that came in with the older one are cut."""
-    current = await parts.store.write(lambda tx: people.keep_token(tx, caller.session))
+    """From now on only the newer secret counts; other sockets that came in with the older one are cut, at every node."""
+    parts.node.renewing.add(caller.session)
+    try:
+        current = await parts.store.write(lambda tx: people.keep_token(tx, caller.session))
+        _cut_older(parts, {caller.session: {current}}, confirmed_by)
+        confirmed_by.caller = VisitorCaller(caller.session, caller.visitor, caller.site, current)
+    finally:
+        parts.node.renewing.discard(caller.session)
+    if parts.node.bell is not None:
+        parts.node.bell.ring(Renewed(caller.session))
+
+
+def _cut_older(parts: Parts, good: dict[str, set[bytes]], confirmed_by: Peer | None = None) -> None:
+    """Args: good: by session, the secrets that count."""
     for peer in list(parts.hub.peers):  # also one that is still on its way into its conversation
         one = peer.caller
-        is_older = isinstance(one, VisitorCaller) and one.session == caller.session and one.key != current
+        is_older = isinstance(one, VisitorCaller) and one.key not in good.get(one.session, {one.key})
         if is_older and peer is not confirmed_by:
             peer.cut(REPLACED)
-    confirmed_by.caller = VisitorCaller(caller.session, caller.visitor, caller.site, current)
+
+
+async def cut_replaced(parts: Parts) -> None:
+    """Cuts sockets whose secret was replaced at another node. Raises StoreDown."""
+    renewed, parts.node.renewed = parts.node.renewed, set()
+    here = {peer.caller.session for peer in parts.hub.peers if isinstance(peer.caller, VisitorCaller)}
+    asked = sorted(here & renewed)
+    try:
+        for start in range(0, len(asked), _AT_ONCE):
+            good = await parts.store.read(partial(people.secrets_of, sessions=asked[start : start + _AT_ONCE]))
+            # One that is renewed here at this moment may stand in the store already, and at its socket not yet.
+            _cut_older(parts, {session: good[session] for session in good.keys() - parts.node.renewing})
+    except BaseException:
+        parts.node.renewed |= renewed
+        raise

@@ -201,6 +201,13 @@ def keep_token(tx: Tx, session_id: str) -> bytes:
     return current_token(tx.connection, session_id)
 
 
+def secrets_of(connection: Connection, sessions: list[str]) -> dict[str, set[bytes]]:
+    """By session, the hashes of the tokens that count: the confirmed one, and the one just given."""
+    table = visitor_session.c
+    query = select(table.id, table.token_hash, table.next_hash).where(table.id.in_(sessions))
+    return {row.id: {row.token_hash, row.next_hash} - {None} for row in connection.execute(query)}
+
+
 def session_of_visitor(connection: Connection, visitor_id: str) -> str:
     """The visitor's latest session."""
     query = (

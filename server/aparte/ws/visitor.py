@@ -16,7 +16,7 @@ async def _open(socket: Socket, frame: frames.Open) -> None:
     opening = threads.Opening(
         frame.cid, frame.text, frame.name, frame.page, frame.title, socket.browser[:300], socket.lang
     )
-    opened = await threads.open_thread(socket.parts, socket.site.id, socket.token, opening)
+    opened = await threads.open_thread(socket.parts, socket.site.id, socket.token, opening, socket.address)
     socket.peer.caller = opened.caller
     thread = opened.written.conversation
 

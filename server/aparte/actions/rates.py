@@ -1,0 +1,43 @@
+"""Rates that several nodes count together, in the store: sign-ins, and conversations begun.
+
+Each node's own counts in memory (`limits`) come first and take the brunt; who passes them is counted here. One node alone
+needs nothing of this. What is frequent, such as messages, is counted at each node: a person's socket is at one of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aparte.actions.parts import Parts
+from aparte.errors import TooMany
+from aparte.store import Tx, checks
+
+MINUTE: Final = 60.0
+ACCOUNT_LOGINS: Final = 20  # times the sign-ins of one address, for one account from everywhere
+
+
+async def sign_in(parts: Parts, address: str, account: str) -> None:
+    """Counts a sign-in. Raises TooMany with the time to wait, and then counts none."""
+    if parts.node.bell is None:
+        return
+    each = parts.settings.logins_per_minute
+
+    def apply(tx: Tx) -> None:
+        _count(tx, "login", address, each)
+        _count(tx, "account", account, each * ACCOUNT_LOGINS)
+
+    await parts.store.write(apply)
+
+
+def opening(parts: Parts, tx: Tx, address: str) -> None:
+    """Counts a conversation that is begun. Raises as `sign_in`."""
+    if parts.node.bell is not None:
+        _count(tx, "open", address, parts.settings.opens_per_minute)
+
+
+def _count(tx: Tx, deed: str, key: str, most: int) -> None:
+    scope, index, since = f"rate.{deed}", tx.vault.mac("limit", deed, key), tx.now - MINUTE
+    if checks.count(tx.connection, scope, index, since) >= most:
+        first = checks.oldest(tx.connection, scope, index, since) or tx.now
+        raise TooMany(retry_after=first - since)
+    checks.note(tx, scope, index)

@@ -1,0 +1,194 @@
+"""What two nodes on one PostgreSQL must count, decide and end together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from aparte.actions import nodes, people, rates, sites, tokens
+from aparte.errors import TooMany
+from aparte.model import Site
+from checking import tries, wrong
+from clients import Visitor, new_visitor_token
+from harness import BOOKING, PASSWORD, Server, email_of
+from pairs import Two, apart, letter_of, two, until
+
+__all__ = ["two"]
+
+pytestmark = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+
+
+async def tab(server: Server, visitor: Visitor, thread: str) -> Visitor:
+    """The same person, in a tab whose socket is at this node."""
+    return await server.visitor(token=visitor.token, conversation=thread)
+
+
+# ── counted together ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def log_in(server: Server, name: str = "claire", password: str = "not this one") -> int:
+    answer = await server.post("/api/login", {"email": email_of(name), "password": password})
+    if answer.status_code == 429:
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+    return answer.status_code
+
+
+async def test_sign_ins_of_an_address_are_counted_over_all_nodes(two: Two) -> None:
+    async with two(logins_per_minute=6) as (one, other):
+        assert [await log_in(server) for server in (one, one, one, one, other, other)] == [401] * 6
+        assert [await log_in(server) for server in (one, other)] == [429, 429]
+        # Nor does the right password get in, nor another account from there.
+        assert await log_in(other, password=PASSWORD) == 429
+        assert await log_in(one, "marc") == 429
+        # What is kept of it tells no address and no account.
+        kept = one.rows("SELECT scope, key FROM tally WHERE scope LIKE 'rate.%'")
+        assert {scope for scope, _ in kept} == {"rate.login", "rate.account"}
+        assert all(len(key) == 32 for _, key in kept)
+        for server in (one, other):
+            server.skip(61)
+        assert await log_in(other, password=PASSWORD) == 200
+
+
+async def test_many_sign_ins_at_once_at_two_nodes_are_no_more(two: Two) -> None:
+    async with two(logins_per_minute=5) as (one, other):
+        answers = await asyncio.gather(*(log_in(server) for server in (one, other) * 10))
+        assert sorted(answers) == [401] * 5 + [429] * 15
+
+
+async def test_an_account_is_counted_over_all_nodes_and_addresses(two: Two) -> None:
+    async with two(logins_per_minute=1) as (one, other):
+
+        async def is_counted(number: int) -> bool:
+            try:
+                await rates.sign_in((one, other)[number % 2].parts, f"192.0.2.{number}", email_of("claire"))
+            except TooMany as error:
+                assert 0 < (error.retry_after or 0) <= 60
+                return False
+            return True
+
+        passed = await asyncio.gather(*(is_counted(number) for number in range(24)))
+        assert sum(passed) == rates.ACCOUNT_LOGINS
+        assert one.rows("SELECT count(*) FROM tally WHERE scope = 'rate.account'") == [(20,)]
+
+
+async def test_conversations_begun_from_an_address_are_counted_over_all_nodes(two: Two) -> None:
+    async with two(opens_per_minute=3) as (one, other):
+        first = await one.visitor()
+        thread = await first.open("Hello")
+        await (await other.visitor()).open("Hello")
+        await (await one.visitor()).open("Hello")
+        late = await other.visitor()
+        assert await late.refused("open", text="Hello") == "too_many"
+        assert one.rows("SELECT count(*) FROM conversation") == [(3,)]
+        # Who has a conversation goes on in it.
+        again = await tab(other, first, thread)
+        await again.say(thread, "and this")
+
+
+async def test_five_tries_of_a_code_are_five_wherever_they_are_made(two: Two) -> None:
+    async with two() as (one, other):
+        visitor, _, thread = await apart(one, other)
+        ack = await visitor.do("start_check", conversation=thread, reference=BOOKING)
+        check = (await visitor.expect("event", kind="check", seq=ack["seq"]))["body"]["check"]["id"]
+        code = await letter_of(one, other)
+        there = await tab(other, visitor, thread)
+        answers = await asyncio.gather(
+            *(tries(client, thread, check, wrong(code)) for client in (visitor, there, visitor, there, visitor, there))
+        )
+        assert set(answers) == {"code_refused"}
+        for client in (there, visitor):
+            assert await tries(client, thread, check, code) == "code_refused"
+        assert one.rows("SELECT state, tries FROM identity_check") == [("failed", 5)]
+        assert one.rows("SELECT count(*) FROM conversation WHERE standing IS NOT NULL") == [(0,)]
+
+
+# ── decided once ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_agents_of_two_nodes_never_get_one_conversation(two: Two) -> None:
+    async with two(agent_messages_per_10s=1_000) as (one, other):
+        claire, marc = await one.agent("claire"), await other.agent("marc")
+        desks = {one.agent_id("claire"): claire, one.agent_id("marc"): marc}
+        visitor = await one.visitor()
+        thread = await visitor.open("Hello")
+        won = dict.fromkeys(desks, 0)
+        for _ in range(100):
+            answers = await asyncio.gather(*(desk.ask("claim", conversation=thread) for desk in (claire, marc)))
+            assert sorted(answer["t"] for answer in answers) == ["ack", "error"], answers
+            ((winner,),) = one.rows("SELECT agent_id FROM conversation")
+            assert answers[list(desks).index(winner)]["t"] == "ack"
+            won[winner] += 1
+            one.change("UPDATE conversation SET state = 'waiting', agent_id = NULL")
+        assert sum(won.values()) == 100
+        assigned = one.rows("SELECT count(*) FROM event WHERE kind = 'assigned'")
+        assert assigned == [(100,)]
+
+
+# ── ended everywhere ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_is_disabled_at_one_node_hears_nothing_more_at_another(two: Two) -> None:
+    async with two() as (one, other):
+        visitor, desk, thread = await apart(one, other)
+        at = time.monotonic()
+        await people.set_disabled(one.store, email_of("claire"))
+        await asyncio.sleep(1.0 - (time.monotonic() - at))
+        await visitor.say(thread, "a word for nobody")
+        assert await desk.closed() == 4401
+        assert "a word for nobody" not in desk.everything
+        assert (await other.post("/api/ticket", cookie=desk.cookie)).status_code == 401
+
+
+async def test_who_signs_out_at_one_node_is_out_at_another(two: Two) -> None:
+    async with two() as (one, other):
+        desk = await other.agent()
+        answer = await one.post("/api/logout", cookie=desk.cookie)
+        assert answer.status_code == 204
+        assert await desk.closed(seconds=2) == 4401
+
+
+async def test_an_older_secret_is_cut_at_every_node(two: Two, is_rung: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its renewal is rung for, and found by looking where the bell was not heard."""
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 60.0 if is_rung else 0.5)
+    if not is_rung:
+        monkeypatch.setattr(nodes, "heard", lambda _parts, _hint: None)
+    async with two() as (one, other):
+        visitor, _, thread = await apart(one, other)
+        thief = await tab(other, visitor, thread)
+        ack = await visitor.do("start_check", conversation=thread, reference=BOOKING)
+        check = (await visitor.expect("event", kind="check", seq=ack["seq"]))["body"]["check"]["id"]
+        await visitor.do("code", conversation=thread, check=check, code=await letter_of(one, other))
+        newer = (await visitor.expect("token"))["token"]
+        assert newer != thief.token
+        await visitor.send("token_kept")
+        assert await thief.closed(seconds=5) == tokens.REPLACED
+        # The newer one counts there at once, and nobody cuts who has confirmed it.
+        visitor.token = newer
+        mine = await tab(other, visitor, thread)
+        await mine.say(thread, "it is me")
+        await visitor.event("message", text="it is me")
+        await asyncio.sleep(1.2)  # two rounds
+        await visitor.say(thread, "still here")
+        await mine.event("message", text="still here")
+
+
+@pytest.fixture(params=[True, False], ids=["rung", "found"])
+def is_rung(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+# ── seen everywhere ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_new_site_and_a_new_colleague_are_known_at_another_node_within_seconds(two: Two) -> None:
+    async with two() as (one, other):
+        desk = await other.agent()
+        await sites.add_site(one.store, Site("shop", "The Shop", origins=("http://localhost:9",)))
+        await people.add_agent(one.store, "Ines", email_of("ines"), "agent", PASSWORD)
+        await until(lambda: "shop" in other.store.directory.sites, seconds=5)
+        there = await other.visitor(site="shop", token=new_visitor_token())
+        assert there.welcome["site"]["name"] == "The Shop"
+        assert await log_in(other, "ines", PASSWORD) == 200
+        await until(lambda: "Ines" in desk.everything, seconds=5)
