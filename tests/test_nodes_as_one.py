@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from aparte.actions import nodes, people, rates, sites, tokens
 from aparte.errors import TooMany
 from aparte.model import Site
+from aparte.store import READERS
+from aparte.vault.server import CONNECTIONS
 from checking import tries, wrong
 from clients import Visitor, new_visitor_token
 from harness import BOOKING, PASSWORD, Server, email_of
@@ -192,3 +195,9 @@ async def test_a_new_site_and_a_new_colleague_are_known_at_another_node_within_s
         assert there.welcome["site"]["name"] == "The Shop"
         assert await log_in(other, "ines", PASSWORD) == 200
         await until(lambda: "Ines" in desk.everything, seconds=5)
+
+
+def test_what_is_told_of_connections_is_so(dialect: str) -> None:
+    bells, writer = 2, 1
+    told = (Path(__file__).parent.parent / "docs" / "OPERATIONS.md").read_text()
+    assert f"up to {READERS + CONNECTIONS + bells + writer} connections of PostgreSQL" in told
