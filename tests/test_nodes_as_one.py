@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aparte.actions import nodes, people, rates, sites, tokens
+from aparte import hub
+from aparte.actions import expiry, nodes, people, rates, sites, tokens
 from aparte.errors import TooMany
 from aparte.model import Site
 from aparte.store import READERS
@@ -180,6 +181,22 @@ async def test_an_older_secret_is_cut_at_every_node(two: Two, is_rung: bool, mon
 @pytest.fixture(params=[True, False], ids=["rung", "found"])
 def is_rung(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
+
+
+async def test_a_conversation_that_one_node_forgot_is_let_go_by_another(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 0.3)
+    async with two(retention_days=1) as (one, other):
+        visitor = await one.visitor()
+        thread = await visitor.open("Hello")
+        await visitor.leave()
+        one.clients.remove(visitor)
+        desk = await other.agent()
+        await desk.watch(thread)
+        one.skip(2 * 86_400)
+        assert await expiry.retention(one.parts) == 1
+        assert await desk.closed(seconds=5) == hub.SLOW
 
 
 # ── seen everywhere ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
+from aparte.errors import BadSetting
+
 CHANNEL: Final = "aparte_bell"
 AT_ONCE: Final = 100  # hints in one call: PostgreSQL takes 8,000 bytes, and one hint has at most 60
 MOST: Final = 10_000  # hints that wait while the bell is down; what is beyond them is found by looking
@@ -213,8 +215,15 @@ class _Valkey:
 
 
 def valkey(url: str, password: Callable[[], str | None] = lambda: None) -> Carrier:
-    """The bell over Valkey or Redis, for many nodes. Args: url: redis:// or rediss://."""
-    from redis.asyncio import Redis  # an extra, as above
+    """The bell over Valkey or Redis, for many nodes. Args: url: redis:// or rediss://. Raises BadSetting when its client is
+    not installed."""
+    try:
+        from redis.asyncio import Redis  # an extra, as above
+    except ImportError as error:
+        raise BadSetting(
+            "bell_url needs the client of Valkey: install it with pip install 'aparte[valkey]', or from "
+            "requirements-postgres.lock; or leave bell_url out, and PostgreSQL carries the hints"
+        ) from error
 
     @contextlib.asynccontextmanager
     async def connect() -> AsyncIterator[Line]:

@@ -10,10 +10,9 @@ from typing import Final, TypeVar
 
 import structlog
 
-from aparte.actions import gate
+from aparte.actions import gate, nodes
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
-from aparte.hub import SLOW
 from aparte.identity.life import DAY, SYSTEM
 from aparte.model import Level
 from aparte.store import AHEAD_SECONDS, Tx, checks, keeping, people
@@ -112,10 +111,7 @@ async def _forget_old(parts: Parts) -> int:
         is_gone = await parts.store.write(apply)
         if is_gone:
             parts.hub.changed.add(thread)
-            # Who has it open comes back by itself and finds nothing: an agent's screen lets the texts go, and a
-            # customer's next message begins anew.
-            for peer in (*parts.hub.watchers(thread, staff=True), *parts.hub.watchers(thread, staff=False)):
-                peer.end(SLOW)
+            nodes.let_go(parts, thread)
         return is_gone
 
     async def destroy(keys: list[int]) -> bool:

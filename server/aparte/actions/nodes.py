@@ -13,6 +13,7 @@ from aparte.actions.parts import Parts
 from aparte.bell import Hint, Marked, Renewed, Typing, Written
 from aparte.frames import Marks as MarksFrame
 from aparte.frames import SomeoneTypes
+from aparte.hub import SLOW
 from aparte.model import State, VisitorCaller
 from aparte.store import Connection, Stored, Tx, conversations, keeping, presence
 
@@ -93,7 +94,10 @@ async def look(parts: Parts) -> None:
     parts.node.renewed |= {caller.session for caller in visitors}
     watched = list({thread for peer in parts.hub.peers for thread in peer.watched})
     for start in range(0, len(watched), _AT_ONCE):
-        tops = await parts.store.read(partial(keeping.tops, threads=watched[start : start + _AT_ONCE]))
+        some = watched[start : start + _AT_ONCE]
+        tops = await parts.store.read(partial(keeping.tops, threads=some))
+        for thread in set(some) - tops.keys():
+            let_go(parts, thread)  # another node has forgotten it
         for thread, (visitor_top, staff_top) in tops.items():
             parts.hub.hint(thread, staff_top, visitor_top)
     if not parts.hub.agents():
@@ -103,6 +107,14 @@ async def look(parts: Parts) -> None:
     gone = parts.node.seen.keys() - found.keys()
     parts.hub.changed |= gone | {one for one, now in found.items() if parts.node.seen.get(one) != now}
     parts.node.seen = found
+
+
+def let_go(parts: Parts, conversation: str) -> None:
+    """Ends the sockets of who has a forgotten conversation open. They come back by themselves and find nothing: an agent's
+    screen lets the texts go, and a customer's next message begins anew."""
+    for staff in (True, False):
+        for peer in list(parts.hub.watchers(conversation, staff=staff)):
+            peer.end(SLOW)
 
 
 def _open_ones(connection: Connection) -> dict[str, conversations.Signature]:
