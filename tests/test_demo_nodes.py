@@ -17,11 +17,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 import databases
 from aparte import backing
 from aparte.backing import PostgresServer
 from aparte.errors import BadInput, Unavailable
+from clients import new_visitor_token
 from commandline import APARTE, clean_environment
 
 pytestmark = pytest.mark.postgresql_alone
@@ -50,6 +53,13 @@ def ended(running: subprocess.Popen[str]) -> tuple[str, str]:
     except subprocess.TimeoutExpired:
         running.kill()
         raise
+
+
+def greeted(chat: str) -> None:
+    """A visitor's socket at the chat's address gets its welcome."""
+    with connect(f"{chat.replace('http', 'ws', 1)}/ws/visitor", origin=Origin(chat), proxy=None) as socket:
+        socket.send(json.dumps({"t": "hello", "v": 1, "site": "air", "token": new_visitor_token()}))
+        assert json.loads(socket.recv(timeout=10))["t"] == "welcome"
 
 
 def processes(place: Path, word: str = "") -> dict[int, str]:
@@ -88,6 +98,8 @@ def test_its_people_go_on_at_the_other_node_when_one_is_killed(place: Path) -> N
         assert chat not in told["nodes"]
         for address in (chat, *told["nodes"]):
             assert httpx2.get(f"{address}/readyz", trust_env=False).status_code == 200
+        for _ in told["nodes"]:
+            greeted(chat)
         (pid,) = processes(place, "node-2")
         os.kill(pid, signal.SIGKILL)
         until = time.monotonic() + SECONDS
@@ -96,6 +108,7 @@ def test_its_people_go_on_at_the_other_node_when_one_is_killed(place: Path) -> N
             time.sleep(0.02)
         claire = told["agents"][0]
         for _ in range(4):
+            greeted(chat)
             body = {"email": claire["email"], "password": claire["password"]}
             answer = httpx2.post(f"{chat}/api/login", json=body, headers={"origin": chat}, trust_env=False)
             assert answer.status_code == 200
