@@ -78,7 +78,9 @@ def _forms(words: str) -> frozenset[str]:
 
 _YOURS: Final = "your ur votre vos ton ta tes"
 _MINE: Final = "my our mon ma mes notre nos"
-_DONE: Final = "booked|rebooked|reserved|rented|purchased|scheduled|confirmed|changed|moved|cancell?ed|modified|upgraded|postponed"
+_DONE: Final = (
+    "booked|rebooked|reserved|rented|purchased|scheduled|confirmed|changed|moved|cancell?ed|modified|upgraded|postponed"
+)
 _FAIT: Final = r"reservee?s?|confirmee?s?|modifiee?s?|changee?s?|annulee?s?|deplacee?s?|decalee?s?|reportee?s?|enregistree?s?|emise?s?|creee?s?|faite?s?|attribuee?s?"
 _DUE: Final = (
     r"payment|paiement|supplements?|surcharge|difference|penalty|penalites?|frais|fees?|extra|due|owing|balance|solde|amount|montant|reste a payer|refund(?:ed)?"

@@ -153,18 +153,11 @@ class Tx:
 
     def repeat(self, key: bytes, mac: bytes) -> Known | None:
         """What this cid already made, if it is a repeat. Raises CidConflict when the body is another."""
+        known: Known | None
         own = self._own.get(key)
         if own is not None:
-            stored, known_mac = own
-            known = Known(
-                stored.conversation,
-                stored.staff_seq,
-                stored.visitor_seq,
-                stored.kind,
-                stored.at,
-                known_mac,
-                stored.id,
-            )
+            it, own_mac = own
+            known = Known(it.conversation, it.staff_seq, it.visitor_seq, it.kind, it.at, own_mac, it.id)
         else:
             if key not in self._asked:
                 self._known.update(events.known(self.connection, [key]))
