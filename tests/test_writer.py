@@ -69,6 +69,26 @@ async def test_it_commits_what_waits_together(store: Store) -> None:
     assert texts(await stream(store, thread)) == [f"text {number}" for number in range(50)]
 
 
+async def test_what_another_process_wrote_counts_in_the_next_commit(store: Store) -> None:
+    """Watched to fail where the database's version is not asked."""
+    _, thread = await make_thread(store)
+    await append(store, thread, "now its row is remembered")
+    databases.tamper(store, "UPDATE conversation SET unread = 7")
+    assert await store.write(lambda tx: tx.conversation(thread).unread) == 7
+
+
+async def test_what_an_operation_left_in_a_row_and_did_not_write_is_gone(store: Store) -> None:
+    """Watched to fail where rows that were only read are remembered too."""
+    _, thread = await make_thread(store)
+    await append(store, thread, "now its row is remembered")
+
+    def forgetful(tx: Tx) -> None:
+        tx.conversation(thread).unread = 99
+
+    await store.write(forgetful)
+    assert await store.write(lambda tx: tx.conversation(thread).unread) == 0
+
+
 @pytest.mark.parametrize("is_plain", [True, False])
 @pytest.mark.parametrize("after_append", [True, False])
 async def test_it_loses_one_poisoned_operation_among_fifty_and_no_other(
