@@ -57,9 +57,7 @@ def clean_environment() -> dict[str, str]:
 def aparte(*words: str, stdin: str = "", **environ: str) -> Result:
     """The command, inside this process; not one that takes over the process's log."""
     result = CliRunner().invoke(cli.main, words, input=stdin, env=environ, prog_name="aparte", catch_exceptions=False)
-    assert not structlog.get_config()["cache_logger_on_first_use"], (
-        "later tests would not see what is logged: use `process`"
-    )
+    assert not structlog.get_config()["cache_logger_on_first_use"], "no later test would see its log: use `process`"
     return result
 
 

@@ -101,6 +101,9 @@ def settings_in(folder: Path, **chosen: Any) -> Settings:
     given: dict[str, Any] = {
         "logins_per_minute": 600,
         "opens_per_minute": 1_000,
+        "address_messages_per_10s": 1_000_000,
+        "sockets_per_minute": 1_000_000,
+        "reads_per_10s": 100_000,
         **databases.urls(folder),
         **chosen,
     }
@@ -211,9 +214,10 @@ class Server:
     def agent_id(self, name: str) -> str:
         return next(one.id for one in self.store.directory.agents.values() if one.email == email_of(name))
 
-    async def visitor(self, *, hello: bool = True, **said: Any) -> Visitor:
-        """A visitor's socket. `said` goes into the hello: token, site, lang, conversation, last_seq, epoch."""
-        visitor = Visitor(await self.socket("visitor"), str(said.pop("token", "") or new_visitor_token()))
+    async def visitor(self, *, hello: bool = True, address: str = "", **said: Any) -> Visitor:
+        """A visitor's socket, from an address as a trusted proxy says it. `said` goes into the hello: token, site, …"""
+        socket = await self.socket("visitor", headers={"x-forwarded-for": address} if address else {})
+        visitor = Visitor(socket, str(said.pop("token", "") or new_visitor_token()))
         self.clients.append(visitor)
         if hello:
             await visitor.hello(**said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from aparte import auth
 from aparte.app import ROUTES
 from checking import letters_left
-from harness import DUPONT, PASSWORD, Server, Start, email_of
+from harness import DUPONT, PASSWORD, Server, Start, email_of, settings_in
 
 
 def wrong_origins(server: Server) -> Iterator[str | None]:
@@ -114,11 +115,14 @@ async def test_chat_and_panel_may_have_their_own_hosts(start: Start) -> None:
 
 async def test_the_cookie_cannot_leave_its_host_nor_be_read(server: Server) -> None:
     answer = await server.post("/api/login", {"email": email_of("claire"), "password": PASSWORD})
-    pair, *flags = answer.headers["set-cookie"].split("; ")
+    session, device = answer.headers.get_list("set-cookie")
+    pair, *flags = session.split("; ")
     name, _, token = pair.partition("=")
     assert name == "__Host-aparte"
     assert len(token) == 43
     assert set(flags) == {"Path=/", "Max-Age=604800", "Secure", "HttpOnly", "SameSite=Strict"}
+    assert device.startswith("__Host-aparte-device=")
+    assert set(device.split("; ")[1:]) == {"Path=/", "Max-Age=15552000", "Secure", "HttpOnly", "SameSite=Strict"}
     assert token not in answer.text
     assert answer.json() == {"id": server.agent_id("claire"), "name": "Claire", "role": "agent"}
     database = (server.settings.data / "aparte.db").read_bytes() + (server.settings.data / "aparte.db-wal").read_bytes()
@@ -236,7 +240,7 @@ async def test_a_ticket_is_its_own_sessions_and_young(server: Server) -> None:
 
 def address(client: str, forwarded: str | None, *trusted: str) -> str:
     headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
-    return auth.address_of({"client": (client, 1)}, headers, trusted)
+    return auth.address_of({"client": (client, 1)}, headers, settings_in(Path(), trusted_proxies=trusted))
 
 
 @pytest.mark.parametrize(
@@ -251,9 +255,9 @@ def address(client: str, forwarded: str | None, *trusted: str) -> str:
         ("10.0.0.2", "", ("10.0.0.0/8",), "10.0.0.2"),
         ("10.0.0.2", "nonsense", ("10.0.0.0/8",), "unknown"),
         ("10.0.0.2", "10.0.0.3", ("10.0.0.0/8",), "10.0.0.3"),
-        ("2001:db8::1", None, (), "2001:db8::/64"),
-        ("2001:db8::ffff:1", None, (), "2001:db8::/64"),  # one party has a whole /64
-        ("::1", "2001:db8:1::5", ("::1",), "2001:db8:1::/64"),
+        ("2001:db8::1", None, (), "2001:db8::/56"),
+        ("2001:db8:0:ff:f::1", None, (), "2001:db8::/56"),  # one party has a whole /56
+        ("::1", "2001:db8:1::5", ("::1",), "2001:db8:1::/56"),
         ("::ffff:10.0.0.2", "198.51.100.1", ("10.0.0.0/8",), "198.51.100.1"),
         ("::ffff:203.0.113.5", None, (), "203.0.113.5"),  # and not everybody with IPv4 is one party
         ("", None, (), "unknown"),
@@ -263,6 +267,12 @@ def test_forwarding_headers_are_believed_from_trusted_proxies_alone(
     client: str, forwarded: str | None, trusted: tuple[str, ...], found: str
 ) -> None:
     assert address(client, forwarded, *trusted) == found
+
+
+def test_an_address_is_as_wide_a_block_as_the_operator_says(tmp_path: Path) -> None:
+    wide = settings_in(tmp_path, address_block_ipv4=24, address_block_ipv6=48)
+    for one, block in (("203.0.113.5", "203.0.113.0/24"), ("2001:db8:0:ff01::1", "2001:db8::/48")):
+        assert auth.address_of({"client": (one, 1)}, {}, wide) == block
 
 
 async def sockets(server: Server, count: int) -> list[int]:

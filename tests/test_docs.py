@@ -176,9 +176,10 @@ def test_it_tells_what_each_side_may_send_with_every_field(heading: str, union: 
         assert not quoted(needed) & set(may_be_left_out)
 
 
-@pytest.mark.parametrize("limit", ["message", "opening", "deed", "frame"])
+@pytest.mark.parametrize("limit", ["message", "opening", "deed", "typing", "look", "frame"])
 def test_it_tells_what_each_frame_counts_as(limit: str) -> None:
     counts = {"said": "message", "opened": "opening", "replied": "deed", "frames": "frame"}
+    counts |= {"typed": "typing", "looked": "look"}
     for heading, table in (("From a visitor", visitor.RULES), ("From an agent", agent.RULES)):
         told = {name for name, (row,) in rows(section(PROTOCOL, heading)).items() if row[3] == limit}
         assert told == {tag_of(kind) for kind, rule in table.items() if counts[rule.counts] == limit}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aparte.limits import Places, Window
+from aparte.limits import Crowd, Places, Shares, Window
 
 
 def test_it_counts_within_a_moving_window() -> None:
@@ -40,6 +40,41 @@ def test_it_forgets_the_key_that_was_not_seen_for_longest() -> None:
     assert window.take("a", 2.0) is not None
     assert window.take("b", 2.0) is None
     assert len(window._deeds) == 2
+
+
+def test_it_remembers_no_key_whose_deeds_count_no_more() -> None:
+    window = Window(5, 10.0)
+    for number in range(1000):
+        assert window.take(f"key {number}", number * 1.0) is None
+    assert len(window._deeds) <= 12
+    assert window.count("key 999") == 1
+    assert window.count("key 0") == 0
+
+
+def test_what_is_used_up_is_shared_equally_by_those_who_come() -> None:
+    shares = Shares(100, 10.0)
+    assert [shares.take("flood", 0.0) for _ in range(100)] == [None] * 100  # nobody else was there
+    assert shares.take("flood", 1.0) == pytest.approx(9.0)
+    others = [sum(shares.take(other, 1.0) is None for _ in range(100)) for other in ("a", "b")]
+    assert others == [50, 33]  # of two, and of three
+    assert shares.take("flood", 9.9) is not None
+    assert shares.take("flood", 10.0) is None  # begins anew
+
+
+def test_never_more_than_twice_as_many_pass() -> None:
+    shares = Shares(100, 10.0)
+    passed = sum(shares.take(f"{number % 1000}", 0.0) is None for number in range(100_000))
+    assert passed == 100
+    shares = Shares(100, 10.0)
+    keys = [str(number) for number in range(1000) for _ in range(100)]
+    assert sum(shares.take(key, 0.0) is None for key in keys) == 200
+    assert len(shares._by_key) <= 200
+
+
+def test_a_group_that_floods_leaves_the_others_theirs() -> None:
+    crowd = Crowd(50, 60, 10.0)
+    assert sum(crowd.take("site", f"address {number % 7}", 0.0) is None for number in range(500)) == 50
+    assert sum(crowd.take("other", "me", 0.0) is None for _ in range(500)) == 30  # half of all
 
 
 def test_it_gives_places_and_takes_them_back() -> None:

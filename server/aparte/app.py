@@ -38,7 +38,7 @@ from aparte.headers import SecurityHeaders
 from aparte.hub import Hub
 from aparte.identity.life import Life
 from aparte.jobs import Jobs
-from aparte.limits import Places, Window
+from aparte.limits import Crowd, Places, Window
 from aparte.outbox import OutboxWorker
 from aparte.records import Records
 from aparte.store import Store
@@ -166,7 +166,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
         stack.push_async_callback(store.close)
         store.claim()
         stack.push_async_callback(_keep_time, store)
-        passwords = PasswordGate()
+        passwords = PasswordGate(queue=settings.login_queue)
         stack.callback(passwords.close)
         records = Records(settings)
         stack.push_async_callback(records.close)
@@ -182,7 +182,12 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             ring=lambda: worker.ring(),  # noqa: PLW0108 - the worker is made below, with these parts
             said=Window(settings.messages_per_10s, 10.0),
             replied=Window(settings.agent_messages_per_10s, 10.0),
+            said_from=Window(settings.address_messages_per_10s, 10.0),
+            said_at=Crowd(settings.site_messages_per_10s, settings.node_messages_per_10s, 10.0),
             opened=Window(settings.opens_per_minute, 60.0),
+            opened_at=Crowd(settings.site_opens_per_minute, settings.node_opens_per_minute, 60.0),
+            typed=Window(settings.typing_per_10s, 10.0),
+            looked=Window(settings.reads_per_10s, 10.0),
             logins=Window(settings.logins_per_minute, 60.0),
             accounts=Window(settings.logins_per_minute * ACCOUNT_LOGINS, 60.0),
             node=_node(settings),
@@ -254,7 +259,7 @@ def create_app(settings: Settings) -> Starlette:
     handlers: dict[Any, Any] = {AparteError: _refused, HTTPException: _http_error, Exception: _fault}
     app = Starlette(routes=[_route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
     app.state.assets = assets.load()
-    app.state.limits = ws.Limits(Places(settings.sockets_per_address))
+    app.state.limits = ws.Limits(Places(settings.sockets_per_address), Window(settings.sockets_per_minute, 60.0))
     app.state.readiness = pages.Readiness()
     app.state.draining = False
     app.state.failure = None
@@ -279,12 +284,19 @@ def server_for(app: Starlette, settings: Settings) -> Server:
     """The configured HTTP and WebSocket server of an application."""
     # Outside of everything, so that the answer to a fault of ours has them too.
     headed = SecurityHeaders(app, secure=settings.addressed()[0].startswith("https://"))
+    request, line = lines.protocols(
+        connections=lines.room(settings.connections_total),
+        request_seconds=settings.request_seconds,
+        frames_per_10s=settings.frames_per_10s,
+        stalled_seconds=settings.stalled_seconds,
+    )
     config = uvicorn.Config(
         headed,
         host=settings.host,
         port=settings.port,
         loop="none",
-        ws=lines.Protocol,
+        http=request,
+        ws=line,
         ws_max_size=frames.FRAME_BYTES,
         ws_per_message_deflate=False,
         proxy_headers=False,

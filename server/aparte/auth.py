@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aparte.actions.parts import Parts
@@ -17,8 +17,11 @@ from aparte.config import Settings
 from aparte.errors import BadOrigin, NotSignedIn
 from aparte.model import AgentCaller, VisitorCaller
 from aparte.store import Tx, people
+from aparte.vault import new_token
 
 COOKIE: Final = "__Host-aparte"
+DEVICE_COOKIE: Final = "__Host-aparte-device"
+DEVICE_SECONDS: Final = 180 * 24 * 3600
 TICKET_SECONDS: Final = 30
 _SEEN_EVERY: Final = 60.0  # seconds between notes that a session is alive
 
@@ -35,16 +38,16 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def address_of(scope: Mapping[str, Any], headers: Headers, trusted: Iterable[str]) -> str:
-    """The network address that limits count by. Forwarding headers are believed from trusted proxies alone:
-    the last address in them that is not itself a trusted proxy's."""
+def address_of(scope: Mapping[str, Any], headers: Headers, settings: Settings) -> str:
+    """The network address that limits count by, as the block that one party is given. Forwarding headers are believed
+    from trusted proxies alone: the last address in them that is not itself a trusted proxy's."""
     client = scope.get("client")
     address = str(client[0]) if client else ""
-    blocks = [ipaddress.ip_network(one, strict=False) for one in trusted]
+    blocks = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
     chain = [one.strip() for one in headers.get("x-forwarded-for", "").split(",") if one.strip()]
     while chain and _within(address, blocks):
         address = chain.pop()
-    return _block(address)
+    return _block(address, settings)
 
 
 def _within(address: str, blocks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
@@ -61,14 +64,12 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
-def _block(address: str) -> str:
-    """What one party is given: an IPv4 address, or an IPv6 /64."""
+def _block(address: str, settings: Settings) -> str:
     parsed = _parsed(address)
     if parsed is None:
         return "unknown"
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
+    bits = settings.address_block_ipv6 if parsed.version == 6 else settings.address_block_ipv4
+    return str(ipaddress.ip_network((parsed, bits), strict=False)) if bits < 32 or parsed.version == 6 else str(parsed)
 
 
 def require_origin(headers: Headers, origin: str) -> None:
@@ -96,18 +97,38 @@ def panel_origin(settings: Settings) -> str:
 # ── agents ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def cookie_of(headers: Headers) -> str:
-    """The session secret in the agent's cookie; "" when there is none."""
+def cookie_of(headers: Headers, cookie: str = COOKIE) -> str:
+    """The session secret in the agent's cookie, or what is in another; "" when there is none."""
     for pair in headers.get("cookie", "").split(";"):
         name, _, value = pair.strip().partition("=")
-        if name == COOKIE:
+        if name == cookie:
             return value
     return ""
 
 
-def set_cookie(token: str, seconds: int) -> str:
+def set_cookie(token: str, seconds: int, cookie: str = COOKIE) -> str:
     """The Set-Cookie header. `__Host-` binds it to this host, to https (loopback counts) and to all paths."""
-    return f"{COOKIE}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict"
+    return f"{cookie}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict"
+
+
+def new_device(parts: Parts, email: str) -> str:
+    """What tells a browser's next sign-in that this account has signed in with it before: "until.number.proof"."""
+    until, number = int(parts.store.now()) + DEVICE_SECONDS, new_token()[:16]
+    return f"{until}.{number}.{_device_proof(parts, until, number, email)}"
+
+
+def device_of(parts: Parts, headers: Headers, email: str) -> str:
+    """Names the browser if this account has signed in with it before; "" otherwise. It proves nothing else."""
+    until, _, rest = cookie_of(headers, DEVICE_COOKIE).partition(".")
+    number, _, proof = rest.partition(".")
+    if not until.isascii() or not until.isdigit() or len(until) > 12 or int(until) < parts.store.now():
+        return ""
+    good = _device_proof(parts, int(until), number, email)
+    return number if hmac.compare_digest(good.encode(), proof.encode()) else ""
+
+
+def _device_proof(parts: Parts, until: int, number: str, email: str) -> str:
+    return parts.store.vault.mac("session", "device", until, number, people.normal_email(email)).hex()
 
 
 async def agent_of(parts: Parts, headers: Headers) -> AgentCaller:

@@ -1,15 +1,21 @@
-"""The socket server's protocol: what the library has, made quicker on the way of every message.
+"""The server's protocols on a connection: what the library has, made quicker on the way of every message, and with an
+end to what a peer may ask of us before anybody knows who it is.
 
-Knows bytes of RFC 6455 and the library's insides. Must not know frames of ours, peers or callers.
+Knows bytes of RFC 6455, requests, and the library's insides. Must not know frames of ours, peers or callers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import resource
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.speedups import apply_mask
@@ -19,12 +25,139 @@ _MASKED: Final = 0x80
 _MIDDLE: Final = struct.Struct(">BBH")
 _LONG: Final = struct.Struct(">BBQ")
 _SHORT: Final = 126  # lengths from here on take two more bytes
+_PORTION: Final = 4 << 10  # bytes that the library reads at once: it keeps what it has read until all of them are read
+_HEAD: Final = 64 << 10  # bytes of a request besides its body: the parser keeps them all
+_PIPELINED: Final = 4  # requests that came before the one ahead of them was answered; browsers and proxies send none
+_OTHER_FILES: Final = 256  # databases, log, key ring, mail and connector, and some that wait to be accepted
+TOO_MANY: Final = 4429
+log = structlog.get_logger("aparte.lines")
+
+
+class Request(HttpToolsProtocol):
+    """A connection that has not become a socket. It has `request_seconds` for a whole request, and as long again to
+    take the answer; of too many connections, the one goes that has been without a whole request for longest."""
+
+    most: ClassVar[int] = 22_000
+    request_seconds: ClassVar[float] = 20.0
+    idle: ClassVar[dict[Request, None]] = {}
+    _head = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the library
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            oldest = next(iter(self.idle), self)
+            self.idle.pop(oldest, None)
+            oldest.transport.abort()
+        if not transport.is_closing():
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > _HEAD:
+            self.transport.abort()
+        elif self.transport.is_closing():
+            self._arm()
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= _PIPELINED:
+            raise ValueError("too many requests at once")  # the parser's answer is 400
+        self._head = 0
+        super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        self._head -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self._is_answered():
+            self._disarm()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._arm()
+        elif not self.pipeline:
+            self._await_request()  # the connection is kept alive
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._arm()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._disarm()
+        super().handle_websocket_upgrade()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._arm()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._disarm()
+        if self._is_answered():
+            self._await_request()
+
+    def _is_answered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        return cycle is not None and cycle.response_complete
+
+    def _await_request(self) -> None:
+        self.idle[self] = None
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.request_seconds, self.transport.abort)
+
+    def _disarm(self) -> None:
+        self.idle.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def room(connections: int) -> int:
+    """How many of so many connections this process may hold: each is a file, and the store needs some as well. Raises
+    the process's own limit as far as the system lets it."""
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if most != resource.RLIM_INFINITY and most < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most == resource.RLIM_INFINITY or most >= wanted:
+        return connections
+    log.warning("lines.few_files", count=most)  # what `ulimit -n` says
+    return max(1, most - _OTHER_FILES)
+
+
+def protocols(
+    *, connections: int, request_seconds: float, frames_per_10s: int, stalled_seconds: float
+) -> tuple[type[Request], type[Protocol]]:
+    """The protocols of one server: of its connections, and of those that become sockets."""
+    request = {"most": connections, "request_seconds": request_seconds, "idle": {}}
+    socket = {"frames_per_10s": frames_per_10s, "stalled_seconds": stalled_seconds}
+    return type("Request", (Request,), request), type("Protocol", (Protocol,), socket)
 
 
 class Protocol(WebSocketsSansIOProtocol):
     """Writes several frames at once, reads whole text frames without the library's detours, and lets the application
-    cut a connection whose peer takes nothing: a close would wait for it for ever."""
+    cut a connection whose peer takes nothing: a close would wait for it for ever.
 
+    The application counts messages. Pings, pongs and pieces of messages are counted here: with more than
+    `frames_per_10s` of them, or twice as many messages that nobody has taken yet, the connection is closed.
+    """
+
+    frames_per_10s: ClassVar[int] = 200
+    stalled_seconds: ClassVar[float] = 2.0
+    _others = 0
+    _others_until = 0.0
     on_room: Callable[[], None] | None = None
     on_text: Callable[[str], bool] | None = None
     _left: int | None = 0  # bytes of the frame under way that are still to come
@@ -66,6 +199,19 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self.transport.is_closing() or not self.disconnected:
             self.transport.abort()
 
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._cut_later()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        self._cut_later()
+
+    def _cut_later(self) -> None:
+        """The library closes when all is written, which a peer that does not read puts off for ever."""
+        if not self.disconnected:
+            self.loop.call_later(self.stalled_seconds, self.transport.abort)
+
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
@@ -86,7 +232,10 @@ class Protocol(WebSocketsSansIOProtocol):
             self._left = _left_after(rest, self._left)
         elif not rest.endswith(b"\r\n\r\n"):
             self._left = None  # frames that came before our answer: the library keeps them
-        super().data_received(rest)
+        for start in range(0, len(rest), _PORTION):
+            super().data_received(rest[start : start + _PORTION])
+            if self.close_sent or self.transport.is_closing():
+                return
 
     def _hand_on(self, text: str) -> None:
         # What waits in the queue came before it.
@@ -96,6 +245,39 @@ class Protocol(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+        self._require_few(self.queue.qsize() // 2)
+
+    def send_receive_event_to_app(self) -> None:
+        super().send_receive_event_to_app()
+        self._require_few(self.queue.qsize() // 2)  # the application, which counts as well, tells the peer why
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        self._count_other()
+
+    def handle_ping(self) -> None:
+        if self.has_room:
+            super().handle_ping()
+            self._count_other()
+        else:
+            self.transport.abort()  # it asks, and takes no answer
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self._count_other()
+
+    def _count_other(self) -> None:
+        now = self.loop.time()
+        if now >= self._others_until:
+            self._others, self._others_until = 0, now + 10.0
+        self._others += 1
+        self._require_few(self._others)
+
+    def _require_few(self, count: int) -> None:
+        if count > self.frames_per_10s and not self.close_sent and not self.transport.is_closing():
+            self.conn.fail(TOO_MANY, "too many frames")
+            self.handle_parser_exception()
+            self._cut_later()
 
     def _is_between_frames(self) -> bool:
         """Neither half a frame nor half a message waits in the library."""

@@ -127,6 +127,9 @@ async def outside(
             "mail_from": "a@b.example",
             "logins_per_minute": 600,
             "opens_per_minute": 1_000,
+            "address_messages_per_10s": 1_000_000,
+            "sockets_per_minute": 1_000_000,
+            "reads_per_10s": 100_000,
             **chosen,
         }
         settings = settings_in(folder, **values)

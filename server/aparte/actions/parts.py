@@ -16,7 +16,7 @@ from aparte.delivery import Mailer
 from aparte.frames import Option
 from aparte.hub import Hub, Peer
 from aparte.identity.life import Life
-from aparte.limits import Window
+from aparte.limits import Crowd, Window
 from aparte.model import Level, Site
 from aparte.policy import DEFAULT_POLICY, Freshness, Policy
 from aparte.records import Records
@@ -88,9 +88,15 @@ class Parts:
     ring: Callable[[], None]  # wakes the outbox worker
     said: Window  # messages per visitor
     replied: Window  # messages per agent
+    said_from: Window  # messages of visitors per address
+    said_at: Crowd  # and per site, with a share for each address
     opened: Window  # new conversations per address
+    opened_at: Crowd  # and per site
+    typed: Window  # that somebody types, per person
+    looked: Window  # histories and the like per person
     logins: Window  # sign-ins per address
     accounts: Window  # sign-ins per account, wherever from
+    posted_bytes: int = 0  # of messages that wait for the store
     # By conversation and speaker: the agent's id, or "" for the visitor.
     marks: dict[tuple[str, str], Marks] = field(default_factory=dict)
     spoke: set[str] = field(default_factory=set)  # agents' sessions that did something since it was last noted

@@ -246,6 +246,9 @@ _ORDERED: Final = (
     ("assurance_idle_seconds", "assurance_seconds"),
     ("sockets_per_address", "sockets_total"),
     ("sockets_unauthenticated", "sockets_total"),
+    ("sockets_total", "connections_total"),
+    ("site_messages_per_10s", "node_messages_per_10s"),
+    ("site_opens_per_minute", "node_opens_per_minute"),
     ("write_batch", "write_queue"),
 )
 

@@ -61,15 +61,28 @@ class Settings:
     smtp_timeout_seconds: Annotated[float, Meta(ge=1, le=120)] = 20.0
     mail_from: str = ""
 
-    # Limits.
+    # Limits. An address stands for its block: what one party is given.
+    address_block_ipv4: Annotated[int, Meta(ge=24, le=32)] = 32  # bits of it
+    address_block_ipv6: Annotated[int, Meta(ge=48, le=64)] = 56  # what a home is given (RIPE-690)
     messages_per_10s: Annotated[int, Meta(ge=1, le=100_000)] = 30  # per visitor
+    address_messages_per_10s: Annotated[int, Meta(ge=1, le=1_000_000)] = 300  # of all visitors at one address
+    site_messages_per_10s: Annotated[int, Meta(ge=10, le=1_000_000)] = 5_000  # of all visitors of one site
+    node_messages_per_10s: Annotated[int, Meta(ge=10, le=1_000_000)] = 20_000  # of all visitors at this node
     agent_messages_per_10s: Annotated[int, Meta(ge=1, le=100_000)] = 60
     opens_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 10  # new conversations from one address
+    site_opens_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 600
+    node_opens_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
+    typing_per_10s: Annotated[int, Meta(ge=1, le=1_000)] = 10  # per person; what is beyond is not shown
+    reads_per_10s: Annotated[int, Meta(ge=10, le=100_000)] = 100  # histories and the like per person; then they wait
     frames_per_10s: Annotated[int, Meta(ge=10, le=1_000_000)] = 200  # per socket, of any kind
+    connections_total: Annotated[int, Meta(ge=10, le=250_000)] = 22_000  # sockets included
+    request_seconds: Annotated[float, Meta(ge=2, le=120)] = 20.0  # for a whole request to come
     sockets_per_address: Annotated[int, Meta(ge=1, le=100_000)] = 40
+    sockets_per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] = 240  # new ones from one address
     sockets_unauthenticated: Annotated[int, Meta(ge=1, le=100_000)] = 500
     sockets_total: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
     logins_per_minute: Annotated[int, Meta(ge=1, le=600)] = 10  # per address; 20 times as many per account
+    login_queue: Annotated[int, Meta(ge=2, le=200)] = 16  # log-ins waiting for one of two threads
     hello_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
     outbox_events: Annotated[int, Meta(ge=16, le=4_096)] = 256  # queued frames per socket before it is ended
     outbox_bytes: Annotated[int, Meta(ge=128 << 10, le=16 << 20)] = 1 << 20
@@ -79,6 +92,7 @@ class Settings:
     write_queue: Annotated[int, Meta(ge=100, le=1_000_000)] = (
         10_000  # operations waiting for the writer before posts are refused
     )
+    write_queue_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 30)] = 32 << 20  # of the messages among them
     write_batch: Annotated[int, Meta(ge=1, le=1_000)] = 200  # operations in one commit
 
     # Sessions and checks.

@@ -254,6 +254,7 @@ def settings_for(folder: Path, *, port: int, smtp_port: int) -> Settings:
         smtp_security="none",
         mail_from="Air Aparté <no-reply@air.example>",
         sockets_per_address=1_000,
+        sockets_per_minute=6_000,
         opens_per_minute=1_000,
     )
     for place in (settings.data, settings.keyring.parent, settings.root_key.parent):

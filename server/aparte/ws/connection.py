@@ -34,6 +34,7 @@ class Limits:
     """What all sockets of one server share."""
 
     addresses: Places
+    begun: Window  # new sockets per address
     waiting: int = 0  # sockets that have not said hello
     total: int = 0
 
@@ -48,7 +49,7 @@ class SocketEndpoint:
         parts: Parts = scope["app"].state.parts
         limits: Limits = scope["app"].state.limits
         headers = auth.headers_of(scope)
-        address = auth.address_of(scope, headers, parts.settings.trusted_proxies)
+        address = auth.address_of(scope, headers, parts.settings)
         settings = parts.settings
         is_agent = self.kind == "agent"
         await receive()  # websocket.connect
@@ -61,7 +62,7 @@ class SocketEndpoint:
         if is_ending or limits.total >= settings.sockets_total or limits.waiting >= settings.sockets_unauthenticated:
             await send({"type": "websocket.close", "code": CLOSE_BUSY})
             return
-        if not limits.addresses.enter(address):
+        if limits.begun.take(address, time.monotonic()) is not None or not limits.addresses.enter(address):
             await send({"type": "websocket.close", "code": CLOSE_LIMIT})
             return
         limits.total += 1
@@ -254,7 +255,10 @@ class _Ears:
             frame = self._decode(data)
             cid = getattr(frame, "cid", "")
             rule = self._table[type(frame)]
-            _count(socket, rule)
+            while wait := _count(socket, rule):
+                if rule.counts == "typed":
+                    return  # it may drop
+                await asyncio.sleep(wait)
             if not rule.at_once:
                 await socket.settled()
             waiting = rule.run(socket, frame)
@@ -289,17 +293,32 @@ def _aside(socket: Socket, work: Awaitable[None], cid: str) -> None:
     task.add_done_callback(socket.tasks.discard)
 
 
-def _count(socket: Socket, rule: Rule) -> None:
-    """Raises TooMany with the time to wait."""
-    if rule.counts == "frames":
-        return
-    parts, caller = socket.parts, socket.peer.caller
-    if rule.counts == "opened":
-        wait = parts.opened.take(socket.address, time.monotonic())
-    elif rule.counts == "replied":
-        wait = parts.replied.take(socket.agent.agent.id, time.monotonic())
-    else:
-        key = caller.visitor if isinstance(caller, VisitorCaller) else f"address {socket.address}"
-        wait = parts.said.take(key, time.monotonic())
+def _count(socket: Socket, rule: Rule) -> float | None:
+    """Counts the frame against what its rule says. Raises TooMany with the time to wait; gives it for what need not be
+    refused."""
+    parts, now = socket.parts, time.monotonic()
+    match rule.counts:
+        case "frames":
+            return None
+        case "typed" | "looked":
+            window = parts.typed if rule.counts == "typed" else parts.looked
+            return window.take(_person(socket), now)
+        case "replied":
+            wait = parts.replied.take(socket.agent.agent.id, now)
+        case _:
+            site = socket.site.id if socket.site else ""
+            if rule.counts == "said":
+                wait = parts.said.take(_person(socket), now)
+            else:
+                wait = parts.opened.take(socket.address, now) or parts.opened_at.take(site, socket.address, now)
+            wait = wait or parts.said_from.take(socket.address, now) or parts.said_at.take(site, socket.address, now)
     if wait is not None:
         raise TooMany(retry_after=wait)
+    return None
+
+
+def _person(socket: Socket) -> str:
+    caller = socket.peer.caller
+    if isinstance(caller, AgentCaller):
+        return caller.agent.id
+    return caller.visitor if isinstance(caller, VisitorCaller) else f"address {socket.address}"

@@ -6,21 +6,23 @@ Knows a peer and its caller. Must not know the wire's order of things.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
 
 from aparte import frames
 from aparte.actions.messages import Written, submit_post
 from aparte.actions.parts import Parts
-from aparte.errors import AparteError, NotFound, NotSignedIn
+from aparte.errors import AparteError, NotFound, NotSignedIn, TooMany
 from aparte.hub import Peer
 from aparte.limits import Window
 from aparte.model import AgentCaller, Site, VisitorCaller
 
 log = structlog.get_logger("aparte.ws")
+RETRY_SECONDS: Final = 1.0  # after which the store may have room again
 
 
 @dataclass(slots=True)
@@ -63,10 +65,17 @@ class Socket:
         self.peer.say(frames.Ack(cid, written.conversation, written.seq, written.at, written.held))
 
     def post(self, cid: str, conversation: str, text: str, caller: VisitorCaller | AgentCaller) -> None:
-        """Hands a message to the store, and acknowledges it once it is safe: the next frame need not wait for it."""
+        """Hands a message to the store, and acknowledges it once it is safe: the next frame need not wait for it.
+
+        Raises TooMany when too many, or too much text, waits for the store already.
+        """
+        parts, size = self.parts, sys.getsizeof(text)
+        if parts.posted_bytes + size > parts.settings.write_queue_bytes:
+            raise TooMany(retry_after=RETRY_SECONDS)
 
         def answer(written: Written, error: BaseException | None) -> None:
             self.posted -= 1
+            parts.posted_bytes -= size
             if error is None:
                 self.acknowledge(cid, written)
             else:
@@ -74,8 +83,9 @@ class Socket:
             if not self.posted and self._settled is not None:
                 self._settled.set()
 
-        submit_post(self.parts, caller, conversation, cid, text, answer)
+        submit_post(parts, caller, conversation, cid, text, answer)
         self.posted += 1
+        parts.posted_bytes += size
 
     async def settled(self) -> None:
         """Waits until every message handed over has its answer: another frame is carried out after them."""
@@ -102,10 +112,11 @@ Handler = Callable[[Socket, Any], Awaitable[None] | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`counts`: what the frame counts against besides the socket's own rate. `aside`: runs beside the next frames,
-    since it waits for another system. `at_once`: returns nothing to wait for."""
+    """`counts`: what the frame counts against besides the socket's own rate; `typed` beyond the limit is dropped and
+    `looked` waits, the others are refused. `aside`: runs beside the next frames, since it waits for another system.
+    `at_once`: returns nothing to wait for."""
 
     run: Handler
-    counts: Literal["said", "replied", "opened", "frames"] = "frames"
+    counts: Literal["said", "replied", "opened", "typed", "looked", "frames"] = "frames"
     aside: bool = False
     at_once: bool = False
