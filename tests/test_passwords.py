@@ -132,6 +132,23 @@ async def test_it_refuses_when_its_queue_is_full(stored: str) -> None:
     gate.close()
 
 
+async def test_the_smallest_rank_goes_first_and_the_largest_is_refused(stored: str) -> None:
+    gate = PasswordGate(at_once=1, queue=3)
+    order: list[str] = []
+
+    async def one(name: str, rank: int) -> None:
+        try:
+            await gate.verify(stored, RIGHT, rank=rank)
+            order.append(name)
+        except errors.TooMany:
+            order.append(f"not {name}")
+
+    wishes = [("first", 9), ("often", 7), ("twice", 2), ("again", 7), ("known", -1), ("once", 1), ("at last", 7)]
+    await asyncio.gather(*(one(*wish) for wish in wishes))
+    assert order == ["not at last", "not again", "not often", "first", "known", "once", "twice"]
+    gate.close()
+
+
 async def test_it_counts_those_whose_caller_has_gone(stored: str) -> None:
     gate = PasswordGate(at_once=1, queue=1)
     gone = [asyncio.create_task(gate.verify(stored, RIGHT)) for _ in range(2)]

@@ -59,9 +59,14 @@ def _me(agent: Agent) -> dict[str, str]:
 async def sign_in(request: Request) -> Response:
     parts: Parts = request.app.state.parts
     asked = await body_of(request, SignIn)
-    address = auth.address_of(request.scope, auth.headers_of(request.scope), parts.settings.trusted_proxies)
-    token, agent = await people.sign_in(parts, asked.email, asked.password, address)
-    return _json(_me(agent), cookie=auth.set_cookie(token, parts.settings.session_seconds))
+    headers = auth.headers_of(request.scope)
+    address = auth.address_of(request.scope, headers, parts.settings)
+    device = auth.device_of(parts, headers, asked.email)
+    token, agent = await people.sign_in(parts, asked.email, asked.password, address, device)
+    answer = _json(_me(agent), cookie=auth.set_cookie(token, parts.settings.session_seconds))
+    known = auth.set_cookie(auth.new_device(parts, asked.email), auth.DEVICE_SECONDS, auth.DEVICE_COOKIE)
+    answer.headers.append("set-cookie", known)
+    return answer
 
 
 async def sign_out(request: Request) -> Response:
@@ -82,7 +87,7 @@ async def not_me(request: Request) -> Response:
     """The letter's link was pressed."""
     parts: Parts = request.app.state.parts
     headers = auth.headers_of(request.scope)
-    address = auth.address_of(request.scope, headers, parts.settings.trusted_proxies)
+    address = auth.address_of(request.scope, headers, parts.settings)
     wait = parts.said.take(f"not-me {address}", time.monotonic())
     if wait is not None:
         raise TooMany(retry_after=wait)

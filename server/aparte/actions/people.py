@@ -14,6 +14,7 @@ from aparte.model import Agent, AgentCaller, Role
 from aparte.store import Connection, Store, Tx, directory_changed, new_id, people
 from aparte.vault import hash_password, needs_rehash, new_token
 
+KNOWN: Final = -1  # the rank of a known device among those who wait; others have as many as their address has tried
 _WRONG: Final = "That address and password do not go together."
 
 
@@ -22,20 +23,29 @@ def session_hash(store: Store, token: str) -> bytes:
     return store.vault.mac("session", "agent", token)
 
 
-async def sign_in(parts: Parts, email: str, password: str, address: str) -> tuple[str, Agent]:
+async def sign_in(parts: Parts, email: str, password: str, address: str, device: str = "") -> tuple[str, Agent]:
     """A new session's secret and the agent. Takes as long for an unknown address as for a wrong password.
 
+    Args: address: the network's; device: names a browser that this account has signed in with before.
+
     Raises NotSignedIn; TooMany per network address. Per account only a much higher limit holds: otherwise anybody
-    could keep a colleague out by trying wrong passwords.
+    could keep a colleague out by trying wrong passwords. A known device is counted alone and goes before all others,
+    so that no flood keeps its owner out.
     """
     now, account = parts.store.now(), people.normal_email(email)
-    for window, key in ((parts.logins, address), (parts.accounts, account)):
-        wait = window.take(key, now)
-        if wait is not None:
-            raise TooMany(retry_after=wait)
-    await rates.sign_in(parts, address, account)
+    if device:
+        source, account, rank = f"device {device}", "", KNOWN
+        wait = parts.logins.take(source, now)
+    else:
+        source = address
+        wait = parts.logins.take(source, now) or parts.accounts.take(account, now)
+        rank = parts.logins.count(source)
+    if wait is not None:
+        raise TooMany(retry_after=wait)
+    parts.passwords.require_room(rank)  # before anything is read or written
+    await rates.sign_in(parts, source, account)
     found = await parts.store.read(lambda c: people.agent_by_email(c, parts.store.vault, email))
-    is_right = await parts.passwords.verify(found[1] if found else None, password)
+    is_right = await parts.passwords.verify(found[1] if found else None, password, rank=rank)
     if found is None or not is_right or found[0].is_disabled:
         actor = ("agent", found[0].id if found else "")
         await parts.store.write(lambda tx: tx.audit(actor, "agent.sign_in_refused"))

@@ -16,15 +16,19 @@ MINUTE: Final = 60.0
 ACCOUNT_LOGINS: Final = 20  # times the sign-ins of one address, for one account from everywhere
 
 
-async def sign_in(parts: Parts, address: str, account: str) -> None:
-    """Counts a sign-in. Raises TooMany with the time to wait, and then counts none."""
+async def sign_in(parts: Parts, source: str, account: str) -> None:
+    """Counts a sign-in. Raises TooMany with the time to wait, and then counts none.
+
+    Args: source: an address or a known browser; account: "" where it shall not count, as for a known browser.
+    """
     if parts.node.bell is None:
         return
     each = parts.settings.logins_per_minute
 
     def apply(tx: Tx) -> None:
-        _count(tx, "login", address, each)
-        _count(tx, "account", account, each * ACCOUNT_LOGINS)
+        _count(tx, "login", source, each)
+        if account:
+            _count(tx, "account", account, each * ACCOUNT_LOGINS)
 
     await parts.store.write(apply)
 

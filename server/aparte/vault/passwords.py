@@ -7,12 +7,13 @@ takes. Must not know who signs in, nor keep anything.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import secrets
-import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import argon2
@@ -77,45 +78,93 @@ def new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Wish:
+    """Who waits; the smallest goes first."""
+
+    rank: int
+    number: int
+    work: Callable[[], Any] = field(compare=False)
+    answer: asyncio.Future[Any] = field(compare=False)
+
+
 class PasswordGate:
     """Argon2id beside the event loop: a few at once, a short queue, then a refusal.
 
-    Each takes a core for 50 ms and 46 MiB; without a bound, a flood of sign-ins would stop every conversation.
+    Each takes a core for 50 ms and 46 MiB; without a bound, a flood of sign-ins would stop every conversation. In the
+    queue the smallest rank goes first, and a full queue refuses the largest: so who tries often, or is unknown, waits
+    for those who do not and are not.
     """
 
     def __init__(self, *, at_once: int = 2, queue: int = 8) -> None:
         """Args: at_once: threads; queue: how many may wait for one."""
         self._at_once = at_once
-        self._most = at_once + queue
+        self._queue = queue
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="password")
-        self._taken = 0
-        self._lock = threading.Lock()
+        self._running = 0
+        self._numbers = itertools.count()
+        self._waiting: list[_Wish] = []
 
-    async def verify(self, hash: str | None, password: str) -> bool:  # noqa: A002 - as verify_password
+    async def verify(self, hash: str | None, password: str, *, rank: int = 0) -> bool:  # noqa: A002 - as verify_password
         """`verify_password` in a thread. Raises: errors.TooMany, `retry_after` in seconds, when the queue is full."""
-        return await self._run(verify_password, hash, password)
+        return await self._run(lambda: verify_password(hash, password), rank)
 
     async def hash(self, password: str) -> str:
         """`hash_password` in a thread. Raises: errors.TooMany, `retry_after` in seconds, when the queue is full."""
-        return await self._run(hash_password, password)
+        return await self._run(lambda: hash_password(password), 0)
+
+    def require_room(self, rank: int) -> None:
+        """Raises errors.TooMany when one of this rank would be refused now."""
+        if self._running < self._at_once:
+            return
+        self._waiting = [wish for wish in self._waiting if not wish.answer.done()]  # some have gone away
+        if len(self._waiting) >= self._queue and rank >= max(self._waiting).rank:
+            raise self._full()
 
     def close(self) -> None:
-        """Let the running ones end and cancel the waiting ones."""
+        """Let the running ones end; the waiting ones are refused."""
+        for wish in self._waiting:
+            wish.answer.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, work: Callable[..., _T], *args: Any) -> _T:
-        with self._lock:
-            if self._taken >= self._most:
-                raise errors.TooMany(retry_after=float(math.ceil(self._taken * _SECONDS / self._at_once)))
-            self._taken += 1
-        future = self._pool.submit(work, *args)
-        # Counted until the thread is free again, also when the one who asked has gone away meanwhile.
-        future.add_done_callback(self._free)
-        return await asyncio.wrap_future(future)
+    async def _run(self, work: Callable[[], _T], rank: int) -> _T:
+        self.require_room(rank)
+        answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        wish = _Wish(rank, next(self._numbers), work, answer)
+        if self._running < self._at_once:
+            self._start(wish)
+        else:
+            if len(self._waiting) >= self._queue:
+                last = max(self._waiting)
+                self._waiting.remove(last)
+                last.answer.set_exception(self._full())
+            self._waiting.append(wish)
+        return await answer
 
-    def _free(self, _done: Future[Any]) -> None:
-        with self._lock:
-            self._taken -= 1
+    def _full(self) -> errors.TooMany:
+        ahead = self._running + len(self._waiting)
+        return errors.TooMany(retry_after=float(math.ceil(ahead * _SECONDS / self._at_once)))
+
+    def _start(self, wish: _Wish) -> None:
+        # Counted until the thread is free again, also when the one who asked has gone away meanwhile.
+        self._running += 1
+        loop = wish.answer.get_loop()
+        done = self._pool.submit(wish.work)
+        done.add_done_callback(lambda done: loop.call_soon_threadsafe(self._ended, wish, done))
+
+    def _ended(self, wish: _Wish, done: Future[Any]) -> None:
+        self._running -= 1
+        if not wish.answer.done():
+            error = done.exception()
+            if error is not None:
+                wish.answer.set_exception(error)
+            else:
+                wish.answer.set_result(done.result())
+        self._waiting = [one for one in self._waiting if not one.answer.done()]
+        if self._waiting:
+            following = min(self._waiting)
+            self._waiting.remove(following)
+            self._start(following)
 
 
 def _bytes(password: str) -> bytes | None:
