@@ -1,6 +1,7 @@
 """Log-ins without end, from as many addresses as one likes: what a proxy that is trusted would pass on.
 
 Knows HTTP byte by byte, so that a thousand a second cost the tests little. Must not know what the server makes of them.
+As a program it floods from a process of its own, and prints what was answered.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from harness import email_of
 
-LINES = 40  # connections
+LINES = 40  # connections, for a flood of some hundreds a second
 
 
 def request(host: str, origin: str, email: str, address: str) -> bytes:
@@ -52,6 +54,7 @@ async def flooding(
     per_second: float,
     address: Callable[[int], str] = everywhere,
     emails: Sequence[str] = (email_of("claire"),),
+    lines: int = LINES,
 ) -> AsyncIterator[Flood]:
     """Floods as long as the block lasts. `address`: of the so-manieth log-in."""
     flood = Flood()
@@ -77,10 +80,21 @@ async def flooding(
                     writer.close()
             await asyncio.sleep(0.01)
 
-    lines = [asyncio.create_task(one_line()) for _ in range(LINES)]
+    tasks = [asyncio.create_task(one_line()) for _ in range(lines)]
     try:
         yield flood
     finally:
-        for task in lines:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*lines, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def main(port: int, origin: str, per_second: float, seconds: float) -> None:
+    """Floods for so long."""
+    async with flooding(port, origin, per_second=per_second, lines=10 * LINES) as flood:
+        await asyncio.sleep(seconds)
+    print(json.dumps(flood.answers))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))

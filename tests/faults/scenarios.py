@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from faults import browser, clock, conformance, full_disk, kills, locked, machine, network, read_only, slow_reader
+from faults import (
+    browser,
+    clock,
+    conformance,
+    floods,
+    full_disk,
+    kills,
+    locked,
+    machine,
+    network,
+    read_only,
+    slow_reader,
+)
 from faults.lab import Scenario
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
@@ -17,5 +29,9 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     read_only.SCENARIO,
     clock.SCENARIO,
     slow_reader.SCENARIO,
+    slow_reader.AMONG_MANY,
+    floods.FRAMES,
+    floods.HALVES,
+    floods.LOG_INS,
     browser.SCENARIO,
 )

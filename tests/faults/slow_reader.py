@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import random
 import socket
 import time
 from pathlib import Path
@@ -23,6 +25,9 @@ LONG_SLEEPERS: Final = 20
 MESSAGES: Final = 800  # 12 MB to each reader; more than 500, so that those who wake up begin anew
 FEW: Final = 400  # still 6 MB: more than outbox and line take together
 MOST_GROWTH: Final = 5 << 20  # bytes of the server's memory for each sleeper: outbox, a page, and the line's own buffer
+MANY: Final = 100
+MOST_P99_OF_MANY: Final = 0.25  # seconds
+BUSY: Final = 2.5  # load for each core, before it begins, from which on figures in seconds say nothing
 MOST_P99: Final = 2.0  # seconds; a busy machine is not what is tried, a server that waits for a sleeper is
 
 
@@ -140,4 +145,55 @@ async def _wakes_up(
             verdict.lose("a sleeper that woke up does not see the last messages")
 
 
+async def among_many(bench: Bench) -> Verdict:
+    """One sleeper among a hundred who chat: what it costs the server, and how long the others wait."""
+    verdict = Verdict()
+    people, messages = int(bench.scaled(MANY, 20)), int(bench.scaled(FEW, 100))
+    is_busy = os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
+    async with alone(bench.template, bench.folder / "server") as target:
+        server = target.server
+        visitor, desk, thread = await server.meeting("Hello")
+        crowd = [(one, await one.open("Hello")) for one in [await server.visitor() for _ in range(people)]]
+        delays: list[float] = []
+        chatting = [asyncio.create_task(_chat(one, its, delays)) for one, its in crowd]
+        texts = [f"{in_letters(number)} ".ljust(4_000, "🙂") for number in range(messages)]
+        await _flood(
+            desk, thread, visitor, [f"w{text}"[:4_000] for text in texts], verdict
+        )  # what grows at first has grown
+        await _flood(desk, thread, visitor, [f"x{text}"[:4_000] for text in texts], verdict)
+        before = await settled_memory(server.pid)
+        delays.clear()
+        sleeper = await _falls_asleep(target, visitor, thread)
+        await _flood(desk, thread, visitor, texts, verdict)
+        p99 = sorted(delays)[int(len(delays) * 0.99)]
+        grown = await settled_memory(server.pid) - before
+        for task in chatting:
+            task.cancel()
+        for error in await asyncio.gather(*chatting, return_exceptions=True):
+            if not isinstance(error, asyncio.CancelledError):
+                verdict.fail(f"somebody could not chat on: {error}")
+        if not _is_ended(target, [sleeper]):
+            verdict.fail("a socket whose peer never reads is still there")
+        if grown > MOST_GROWTH:
+            verdict.fail(f"the server grew by {grown >> 20} MiB")
+        if p99 > MOST_P99_OF_MANY and not is_busy:
+            verdict.fail(f"p99 of the others is {p99 * 1000:.0f} ms")
+        verdict.told.append(f"one sleeper, {people} chat: memory {grown / (1 << 20):+.1f} MiB, p99 {p99 * 1000:.0f} ms")
+        if is_busy:
+            verdict.told.append("on a busy machine")
+    return verdict
+
+
+async def _chat(one: Visitor, thread: str, delays: list[float]) -> None:
+    """A message every two seconds or so."""
+    while True:
+        await asyncio.sleep(random.uniform(1.0, 3.0))
+        began = time.monotonic()
+        await one.do("post", conversation=thread, text="Is anybody there?", cid=new_cid())
+        delays.append(time.monotonic() - began)
+        one._waiting.clear()
+        one.raw.clear()
+
+
+AMONG_MANY: Final = Scenario("one-asleep", "one client that never reads, among a hundred who chat", among_many)
 SCENARIO: Final = Scenario("slow-reader", "clients that never read, while others write to them", run)

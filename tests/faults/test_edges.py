@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from faults import browser, conformance, slow_reader, wire
+from faults import browser, conformance, floods, slow_reader, wire
 from faults.lab import Bench
 from faults.ledger import Verdict
 from faults.target import settings_in
@@ -30,6 +30,11 @@ async def test_a_browser_in_trouble_sends_each_message_once(bench: Bench) -> Non
 
 async def test_it_speaks_websocket_at_its_own_socket(server: Server) -> None:
     assert await wire.try_all(server) == []
+
+
+async def test_it_lives_through_frames_of_every_kind(bench: Bench) -> None:
+    verdict = await floods.frames(bench, count=2_000, quiet=0.2)
+    assert verdict.is_clean, str(verdict)
 
 
 async def test_it_passes_the_suite(bench: Bench) -> None:

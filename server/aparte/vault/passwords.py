@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import os
 import secrets
+import sys
+import threading
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -100,7 +103,7 @@ class PasswordGate:
         """Args: at_once: threads; queue: how many may wait for one."""
         self._at_once = at_once
         self._queue = queue
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="password")
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="password", initializer=_give_way)
         self._running = 0
         self._numbers = itertools.count()
         self._waiting: list[_Wish] = []
@@ -165,6 +168,12 @@ class PasswordGate:
             following = min(self._waiting)
             self._waiting.remove(following)
             self._start(following)
+
+
+def _give_way() -> None:
+    """This thread stands back where cores are short: a password can wait a little, a conversation should not."""
+    if sys.platform == "linux":  # elsewhere priorities are a whole process's
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 def _bytes(password: str) -> bytes | None:
