@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from aparte.actions.parts import Parts
@@ -43,14 +44,19 @@ def address_of(scope: Mapping[str, Any], headers: Headers, settings: Settings) -
     from trusted proxies alone: the last address in them that is not itself a trusted proxy's."""
     client = scope.get("client")
     address = str(client[0]) if client else ""
-    blocks = [ipaddress.ip_network(one, strict=False) for one in settings.trusted_proxies]
+    blocks = _blocks(settings.trusted_proxies)
     chain = [one.strip() for one in headers.get("x-forwarded-for", "").split(",") if one.strip()]
     while chain and _within(address, blocks):
         address = chain.pop()
     return _block(address, settings)
 
 
-def _within(address: str, blocks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+@cache
+def _blocks(trusted: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(one, strict=False) for one in trusted)
+
+
+def _within(address: str, blocks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
     parsed = _parsed(address)
     return parsed is not None and any(parsed.version == block.version and parsed in block for block in blocks)
 
@@ -69,7 +75,10 @@ def _block(address: str, settings: Settings) -> str:
     if parsed is None:
         return "unknown"
     bits = settings.address_block_ipv6 if parsed.version == 6 else settings.address_block_ipv4
-    return str(ipaddress.ip_network((parsed, bits), strict=False)) if bits < 32 or parsed.version == 6 else str(parsed)
+    if bits == parsed.max_prefixlen:
+        return str(parsed)
+    rest = parsed.max_prefixlen - bits
+    return f"{type(parsed)(int(parsed) >> rest << rest)}/{bits}"
 
 
 def require_origin(headers: Headers, origin: str) -> None:
