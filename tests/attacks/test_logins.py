@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from aparte import auth
 from attacks.flooding import everywhere, flooding
@@ -129,3 +130,24 @@ async def test_a_known_device_alone_opens_nothing(server: Server) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in")
     assert answer.headers.get_list("set-cookie") == []
     assert (await server.post("/api/ticket", cookie=device)).status_code == 401
+
+
+async def test_a_wrong_cookie_on_a_socket_is_counted_before_anything_is_read(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(sockets_per_minute=4) as server:
+        asked: list[Any] = []
+        read = server.store.read
+
+        async def counted(query: Any) -> Any:
+            asked.append(query) if "agent_of" in query.__qualname__ else None
+            return await read(query)
+
+        monkeypatch.setattr(server.store, "read", counted)
+        for number in range(12):
+            with pytest.raises(InvalidStatus):
+                await server.socket(
+                    "agent", cookie=f"{auth.COOKIE}={'A' * 43}", headers={"x-forwarded-for": everywhere(number)}
+                )
+        assert len(asked) == 4
+        assert server.app.state.limits.total == 0
