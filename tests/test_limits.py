@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from aparte.limits import Crowd, Places, Shares, Window
@@ -47,8 +49,22 @@ def test_it_remembers_no_key_whose_deeds_count_no_more() -> None:
     for number in range(1000):
         assert window.take(f"key {number}", number * 1.0) is None
     assert len(window._deeds) <= 12
-    assert window.count("key 999") == 1
-    assert window.count("key 0") == 0
+    assert window.count("key 999", 999.0) == 1
+    assert window.count("key 999", 1009.0) == 0
+    assert window.count("key 0", 999.0) == 0
+
+
+def test_it_counts_the_same_as_a_list_of_all_that_was_done() -> None:
+    window, done, dice = Window(20, 10.0), [], random.Random(7)
+    now = 0.0
+    for _ in range(20_000):
+        now += dice.choice([0.0, 0.1, 0.4, 1.0, 9.0]) * dice.random()
+        counting = [at for at in done if at > now - 10.0]
+        wait = window.take("a", now)
+        assert wait == (None if len(counting) < 20 else counting[0] + 10.0 - now)
+        done = counting if wait else [*counting, now]
+        assert window.count("a", now) == len(done)
+    assert len(window._deeds["a"]) <= 40
 
 
 def test_what_is_used_up_is_shared_equally_by_those_who_come() -> None:

@@ -5,7 +5,8 @@ Knows counts and times. Must not know what a key stands for.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from bisect import bisect_right
+from collections import OrderedDict
 from typing import Final
 
 KEYS: Final = 50_000  # remembered at once; the one not seen for longest is forgotten first
@@ -18,28 +19,30 @@ class Window:
         self._most = most
         self._seconds = seconds
         self._keys = keys
-        self._deeds: OrderedDict[str, deque[float]] = OrderedDict()
+        self._deeds: OrderedDict[str, list[float]] = OrderedDict()  # a deque would take six times the room
 
     def take(self, key: str, now: float) -> float | None:
         """Counts a deed at `now` (seconds of any steady clock). None: go on; else the seconds to wait."""
         deeds = self._deeds.get(key)
         if deeds is None:
             self._forget(now)
-            deeds = self._deeds[key] = deque()
+            deeds = self._deeds[key] = []
             if len(self._deeds) > self._keys:
                 self._deeds.popitem(last=False)
         else:
             self._deeds.move_to_end(key)
-        while deeds and deeds[0] <= now - self._seconds:
-            deeds.popleft()
+        # Not each time: what counts no more goes when it is half of all, or in the way.
+        if len(deeds) >= self._most or (deeds and deeds[len(deeds) // 2] <= now - self._seconds):
+            del deeds[: bisect_right(deeds, now - self._seconds)]
         if len(deeds) >= self._most:
             return deeds[0] + self._seconds - now
         deeds.append(now)
         return None
 
-    def count(self, key: str) -> int:
-        """The deeds of a key that counted when it was last seen."""
-        return len(self._deeds.get(key, ()))
+    def count(self, key: str, now: float) -> int:
+        """The deeds of a key that count now."""
+        deeds = self._deeds.get(key, [])
+        return len(deeds) - bisect_right(deeds, now - self._seconds)
 
     def _forget(self, now: float) -> None:
         """Lets go of a few keys whose deeds count no more: more than may come, so that old ones do not pile up."""

@@ -39,7 +39,7 @@ async def sign_in(parts: Parts, email: str, password: str, address: str, device:
     else:
         source = address
         wait = parts.logins.take(source, now) or parts.accounts.take(account, now)
-        rank = parts.logins.count(source)
+        rank = parts.logins.count(source, now)
     if wait is not None:
         raise TooMany(retry_after=wait)
     parts.passwords.require_room(rank)  # before anything is read or written
