@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -80,6 +82,21 @@ def test_it_knows_where_a_frame_ends_or_that_it_does_not_know(texts: list[bytes]
             return  # a header was cut: from here on the library reads alone
         left = now
         assert (left == 0) == (at in ends)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "room", "then"),
+    [(64, 1000, 744, 1000), (64, 5000, 1000, 1256)],
+)
+def test_it_keeps_no_more_connections_than_the_process_may_have_files(
+    soft: int, hard: int, room: int, then: int
+) -> None:
+    program = (
+        f"import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); from aparte import lines; "
+        "print(lines.room(1000), r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.split("\n")[-2] == f"{room} {then}"
 
 
 async def test_who_waits_for_room_is_woken_when_the_connection_is_lost(server: Server) -> None:
