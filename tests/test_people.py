@@ -25,8 +25,8 @@ async def test_it_opens_no_session_for_what_changed_meanwhile(
 ) -> None:
     real = server.parts.passwords.verify
 
-    async def slow(hash: str | None, password: str) -> bool:  # noqa: A002 - the name of the real one's argument
-        is_right = await real(hash, password)
+    async def slow(hash: str | None, password: str, *, rank: int) -> bool:  # noqa: A002 - the name of the real one's argument
+        is_right = await real(hash, password, rank=rank)
         if change == "password":
             await people.set_password(server.store, email_of("claire"), OTHER)
         else:
@@ -47,7 +47,7 @@ async def test_it_hashes_anew_beside_the_loop(server: Server) -> None:
     real = server.parts.passwords._run
 
     async def run(work, *args):  # type: ignore[no-untyped-def]  # stands before the real one, which it calls
-        used.append(work.__name__)
+        used.append(work.func.__name__)
         return await real(work, *args)
 
     server.parts.passwords._run = run  # type: ignore[method-assign]  # as above

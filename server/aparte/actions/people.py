@@ -12,9 +12,8 @@ from aparte.actions.parts import Parts
 from aparte.errors import BadInput, NotFound, NotSignedIn, TooMany
 from aparte.model import Agent, AgentCaller, Role
 from aparte.store import Connection, Store, Tx, directory_changed, new_id, people
-from aparte.vault import hash_password, needs_rehash, new_token
+from aparte.vault import FIRST, hash_password, needs_rehash, new_token
 
-KNOWN: Final = -1  # the rank of a known device among those who wait; others have as many as their address has tried
 _WRONG: Final = "That address and password do not go together."
 
 
@@ -34,12 +33,12 @@ async def sign_in(parts: Parts, email: str, password: str, address: str, device:
     """
     now, account = parts.store.now(), people.normal_email(email)
     if device:
-        source, account, rank = f"device {device}", "", KNOWN
+        source, account, rank = f"device {device}", "", FIRST
         wait = parts.logins.take(source, now)
     else:
         source = address
         wait = parts.logins.take(source, now) or parts.accounts.take(account, now)
-        rank = parts.logins.count(source, now)
+        rank = parts.logins.count(source, now)  # who has tried most waits longest
     if wait is not None:
         raise TooMany(retry_after=wait)
     parts.passwords.require_room(rank)  # before anything is read or written

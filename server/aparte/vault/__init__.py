@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from aparte.vault.blob import STEP
 from aparte.vault.keys import CACHED_KEYS, PURPOSES, Vault
-from aparte.vault.passwords import PasswordGate, hash_password, needs_rehash, new_token, verify_password
+from aparte.vault.passwords import FIRST, PasswordGate, hash_password, needs_rehash, new_token, verify_password
 
 __all__ = [
     "CACHED_KEYS",
+    "FIRST",
     "PURPOSES",
     "STEP",
     "PasswordGate",

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import argon2
@@ -24,6 +25,7 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 
 from aparte import errors
 
+FIRST: Final = -1  # the rank that goes before all that are counted
 LONGEST: Final = 1024  # characters; longer ones only cost time
 _TOKEN_BYTES: Final = 32
 _SECONDS: Final = 0.06  # one verification, measured; only the advice when to come back rests on it
@@ -110,11 +112,12 @@ class PasswordGate:
 
     async def verify(self, hash: str | None, password: str, *, rank: int = 0) -> bool:  # noqa: A002 - as verify_password
         """`verify_password` in a thread. Raises: errors.TooMany, `retry_after` in seconds, when the queue is full."""
-        return await self._run(lambda: verify_password(hash, password), rank)
+        return await self._run(partial(verify_password, hash, password), rank)
 
     async def hash(self, password: str) -> str:
-        """`hash_password` in a thread. Raises: errors.TooMany, `retry_after` in seconds, when the queue is full."""
-        return await self._run(lambda: hash_password(password), 0)
+        """`hash_password` in a thread, before all who wait: it is for who has shown the right password. Raises as
+        `verify`."""
+        return await self._run(partial(hash_password, password), FIRST)
 
     def require_room(self, rank: int) -> None:
         """Raises errors.TooMany when one of this rank would be refused now."""
