@@ -129,7 +129,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
     said = frames.Error(error.code, str(error), retry_after=error.retry_after or 0.0)
     headers = {"cache-control": "no-store"}
     if error.retry_after:
-        headers["retry-after"] = str(int(error.retry_after) + 1)
+        headers["retry-after"] = str(math.ceil(error.retry_after))
     return Response(msgspec.json.encode(said), error.status, headers, "application/json")
 
 
