@@ -139,8 +139,13 @@ def test_it_finds_a_database_of_another_version(tmp_path: Path) -> None:
 def test_it_finds_a_newer_versions_database() -> None:
     with contextlib.closing(sqlite3.connect("aparte-data/aparte.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '0999'")
-    assert doctor()["migrations"][1].endswith("install the newer version that made it")
-    assert "newer version" in process("serve").stderr
+    assert "by a newer version" in doctor()["migrations"][1]
+    assert wrong(doctor()) == ["sites"]  # there are none
+    with contextlib.closing(sqlite3.connect("aparte-data/aparte.db")) as database, database:
+        database.execute("UPDATE store_info SET value = '0998' WHERE name = 'min_version'")
+    assert wrong(doctor()) == ["migrations", "sites"]
+    assert "Install the newer version" in doctor()["migrations"][1]
+    assert "for 0998 or newer" in process("serve").stderr
 
 
 def test_it_finds_a_clock_behind_the_data() -> None:

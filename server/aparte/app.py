@@ -33,7 +33,7 @@ from aparte.actions.parts import Node, Parts, policy_of
 from aparte.actions.rates import ACCOUNT_LOGINS
 from aparte.config import Database, Settings, read_secret
 from aparte.delivery import Mailer
-from aparte.errors import AparteError
+from aparte.errors import AparteError, BadSetting
 from aparte.headers import SecurityHeaders
 from aparte.hub import Hub
 from aparte.identity.life import Life
@@ -356,7 +356,7 @@ async def run(
     """Serves until SIGTERM, SIGINT or `stop`.
 
     Args: sockets already bound, instead of host and port; on_ready is called once requests are answered.
-    Raises: what opening the vault or the store raises.
+    Raises: what opening the vault or the store raises; BadSetting when a newer version has shut this one out.
     """
     await serve(create_app(settings), settings, sockets=sockets, on_ready=on_ready, stop=stop)
 
@@ -376,6 +376,11 @@ async def serve(
     if stop is None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ending.set)
+
+    def outdated() -> None:  # its people go on at the newer nodes, and whoever starts it again is told the same
+        app.state.failure = BadSetting(app.state.parts.store.outdated)
+        ending.set()
+
     hard = threading.Timer(END_SECONDS, _end_hard)  # a thread: the loop itself may be what hangs
     hard.daemon = True
     serving = asyncio.create_task(server.serve(sockets))
@@ -384,8 +389,10 @@ async def serve(
         while not server.started and not serving.done():  # noqa: ASYNC110 - the library has no event for it
             await asyncio.sleep(0.01)
         _calm_collector()
-        if server.started and on_ready is not None:
-            on_ready()
+        if server.started:
+            app.state.parts.store.on_outdated = outdated
+            if on_ready is not None:
+                on_ready()
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if stop is None:  # the process is ours to end
             hard.start()

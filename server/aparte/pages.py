@@ -203,8 +203,11 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The process takes work: the store answers, the background work runs, and no end has been asked for."""
+    """The process takes work: the store answers, the background work runs, and no end has been asked for, nor
+    has a newer version shut this one out."""
     parts = _parts(request)[0]
+    if (why := parts.store.outdated) != "":
+        return Response(f"{why}\n", status_code=503, media_type="text/plain")
     if request.app.state.draining:
         return Response("draining\n", status_code=503, media_type="text/plain")
     if any(task.done() for task in request.app.state.tasks):

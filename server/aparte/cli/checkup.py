@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from aparte.model import Site
+    from aparte.store import migrate
 
 # Below this the writer may soon be refused room; a day of a busy desk is some tens of megabytes.
 _FREE_BYTES: Final = 500 << 20
@@ -109,8 +110,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
         found = [Finding(*one) for one in servers.look("database", database)]
         yield from found
         if found[0].ok:
-            with _reading(settings) as engine:
-                yield _migrations(migrate.current(engine))
+            with _reading(settings) as engine, engine.connect() as connection:
+                yield _migrations(migrate.look(connection))
         return
     if not database.is_file():
         yield Finding("database", False, f"{database}: not there: put it back, or run aparte init")
@@ -123,7 +124,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
         with engine.connect() as connection:
             synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
             health = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        revision = migrate.current(engine)
+            schema = migrate.look(connection)
     except SQLAlchemyError as error:  # its text quotes statements: only the class is told
         yield Finding("database", False, f"{database}: cannot be read ({type(error).__name__}): restore the last copy")
         return
@@ -142,20 +143,19 @@ def _store(settings: Settings) -> Iterator[Finding]:
         if is_durable
         else f"write-ahead log {is_wal}, synchronous {synchronous}: move data to a local disk and start the server once",
     )
-    yield _migrations(revision)
+    yield _migrations(schema)
 
 
-def _migrations(revision: str | None) -> Finding:
+def _migrations(schema: migrate.Found) -> Finding:
     from aparte.store import migrate
 
-    return Finding(
-        "migrations",
-        revision == migrate.HEAD,
-        f"at {revision}"
-        if revision == migrate.HEAD
-        else f"at {revision}, and this version needs {migrate.HEAD}: "
-        + ("install the newer version that made it" if migrate.is_newer(revision) else "start aparte serve once"),
-    )
+    if why := schema.why_not():
+        return Finding("migrations", False, why)
+    at = f"at {schema.revision}"
+    if schema.is_older:
+        return Finding("migrations", False, f"{at}, and this version needs {migrate.HEAD}: start aparte serve once")
+    also = f", by a newer version; this one, which knows {migrate.HEAD}, may still use it" if schema.is_newer else ""
+    return Finding("migrations", True, at + also)
 
 
 @contextlib.contextmanager
@@ -308,11 +308,12 @@ def _sites(settings: Settings) -> list[Site]:
     with (
         _reading(settings) as engine,
         contextlib.closing(Vault.open(keyring=settings.ring(), root_key=settings.root_key)) as vault,
+        engine.connect() as connection,
     ):
-        if migrate.current(engine) != migrate.HEAD:
+        schema = migrate.look(connection)
+        if schema.is_older or schema.why_not():
             raise errors.StoreDown("the database must be migrated first")
-        with engine.connect() as connection:
-            return sites.sites(connection, vault)
+        return sites.sites(connection, vault)
 
 
 async def _ask(settings: Settings, one: Site) -> str:

@@ -60,10 +60,12 @@ class Store:
         self.vault = vault
         self.directory = Directory()
         self.epoch = ""
+        self.outdated = ""  # why this version may use the database no longer, once `refresh` has found that
         self._last, self._ticked = 0.0, time.monotonic()
         self._clock = threading.Lock()
         self._claim: IO[str] | None = None
         self._listener: Callable[[list[Stored]], None] = _nobody
+        self.on_outdated: Callable[[], None] = _nothing
         self.place = database = settings.database()
         self._writing = writing_engine(database)
         self._reading = reading_engine(database, READERS)
@@ -79,10 +81,14 @@ class Store:
 
     @classmethod
     async def open(cls, settings: Settings, vault: Vault) -> Store:
-        """Opens the data database, made or migrated first if need be. Raises StoreDown, Unreadable."""
+        """Opens the data database, made or migrated first if need be. Raises StoreDown, Unreadable; BadSetting
+        when this version must not use it."""
         store = cls(settings, vault)
         try:
             await asyncio.to_thread(store._prepare)
+        except BadSetting:
+            store._dispose()
+            raise
         except (DBAPIError, OSError) as error:
             store._dispose()
             why = (
@@ -195,13 +201,19 @@ class Store:
 
     async def write(self, apply: Callable[[Tx], T], *, conversation: str | None = None, key: bytes | None = None) -> T:
         """Runs `apply` in the writer; returns once it is durable. See Writer.run."""
+        self._require_current()
         return await self._writer.run(apply, conversation=conversation, key=key)
 
     def submit(
         self, apply: Callable[[Tx], Any], answer: Answer, *, conversation: str | None = None, key: bytes | None = None
     ) -> None:
         """As `write`, but calls `answer` instead of being waited for. See Writer.submit."""
+        self._require_current()
         self._writer.submit(apply, answer, conversation=conversation, key=key)
+
+    def _require_current(self) -> None:
+        if self.outdated:
+            raise StoreDown(retry_after=failures.RETRY_SECONDS)
 
     async def off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs blocking work, such as forgetting a key, on a reader's thread."""
@@ -210,20 +222,24 @@ class Store:
     # ── the directory ────────────────────────────────────────────────────────────────────────────────────
 
     async def refresh(self) -> bool:
-        """Reads sites and agents anew if they changed, also by another process; says whether they did."""
+        """Reads sites and agents anew if they changed, also by another process; says whether they did. Looks as well
+        whether a newer version has meanwhile shut this one out: from then on nothing is written."""
 
-        def query(connection: Connection) -> Directory | None:
-            name = store_info.c.name == "directory"
-            version = int(connection.execute(select(store_info.c.value).where(name)).scalar_one())
-            if version == self.directory.version:
-                return None
-            return Directory(
+        def query(connection: Connection) -> tuple[str, Directory | None]:
+            wanted = store_info.c.name.in_(("directory", migrate.MIN_VERSION))
+            noted = {row.name: row.value for row in connection.execute(select(store_info).where(wanted))}
+            outdated, version = migrate.why_too_old(noted.get(migrate.MIN_VERSION)), int(noted["directory"])
+            if outdated or version == self.directory.version:
+                return outdated, None
+            return "", Directory(
                 {one.id: one for one in sites.sites(connection, self.vault)},
                 {one.id: one for one in people.agents(connection, self.vault)},
                 version,
             )
 
-        found = await self.read(query)
+        self.outdated, found = await self.read(query)
+        if self.outdated:
+            self.on_outdated()
         if found is None:
             return False
         self.directory.sites, self.directory.agents = found.sites, found.agents
@@ -245,3 +261,7 @@ def directory_changed(tx: Tx) -> None:
 
 def _nobody(_events: list[Stored]) -> None:
     """Nobody listens: a command-line tool writes without live connections."""
+
+
+def _nothing() -> None:
+    """A command-line tool ends soon enough by itself."""

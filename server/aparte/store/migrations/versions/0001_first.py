@@ -7,6 +7,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+min_version = "0001"  # the oldest version that may use the database from here on
 branch_labels = None
 depends_on = None
 
