@@ -17,6 +17,7 @@ from aparte.cli.agent import agent
 from aparte.cli.bench import bench
 from aparte.cli.doctor import doctor
 from aparte.cli.init import init
+from aparte.cli.migrate import migrate_store
 from aparte.cli.serve import demo, serve
 from aparte.cli.site import site
 
@@ -56,5 +57,5 @@ def main() -> None:
     os.umask(0o077)
 
 
-for _command in (serve, demo, init, agent, site, doctor, bench):
+for _command in (serve, demo, init, agent, site, doctor, bench, migrate_store):
     main.add_command(_command)

@@ -105,6 +105,11 @@ def _make(chosen: Settings) -> dict[str, tuple[Path | Database, bool]]:
             f"a new ring could not open it. Put the key ring back, correct the setting {setting}, or move the data away "
             "to begin anew."
         )
+    if isinstance(database, Database) and not before_database and (chosen.data / "aparte.db").exists():
+        raise errors.BadSetting(
+            f"There is an installation on SQLite in {chosen.data}. To bring it into {database} run aparte migrate-store; "
+            "to begin anew set another data."
+        )
     try:
         Vault.create(keyring=ring, root_key=chosen.root_key).close()
     except errors.BadSetting:

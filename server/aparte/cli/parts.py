@@ -16,8 +16,10 @@ from aparte import config, errors
 from aparte.config import Settings
 
 if TYPE_CHECKING:
+    from aparte.config import Database
     from aparte.model import Agent, Role, Site
     from aparte.store import Store
+    from aparte.store.copying import Compared, Watch
 
 T = TypeVar("T")
 
@@ -117,6 +119,20 @@ def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
             vault.close()
 
     return asyncio.run(run())
+
+
+def store_to_copy(chosen: Settings) -> tuple[tuple[Path, Database], ...]:
+    """Which file `copy_store` copies into which database. Raises errors.BadSetting when the settings do not name both."""
+    from aparte.store import copying
+
+    return copying.places(chosen)
+
+
+def copy_store(chosen: Settings, watch: Watch) -> list[Compared]:
+    """Copies the installation from SQLite into PostgreSQL. Raises errors.AparteError saying why it could not."""
+    from aparte.store import copying
+
+    return copying.copy(chosen, watch)
 
 
 def add_agent(chosen: Settings, name: str, email: str, role: Role, password: str) -> Agent:

@@ -6,7 +6,6 @@ Knows how to open, migrate, read and write the data database. Must not judge, pu
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from aparte.config import Database, Settings
 from aparte.errors import BadSetting, StoreDown
 from aparte.model import Agent, Site
 from aparte.store import failures, migrate, people, sites
-from aparte.store.engine import reading_engine, writing_engine
+from aparte.store.engine import claim, reading_engine, writing_engine
 from aparte.store.events import Stored
 from aparte.store.schema import store_info
 from aparte.store.transaction import Tx, cid_key, new_id
@@ -114,15 +113,8 @@ class Store:
         self._last, self._ticked = float(found["clock"]), time.monotonic()
 
     def claim(self) -> None:
-        """Takes the data folder for this server until the process ends: on SQLite, live connections of two servers
-        would not hear each other. Raises BadSetting when another server has it."""
-        self._claim = (self._settings.data / "serve.lock").open("w")
-        try:
-            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BadSetting(
-                f"Another aparte serve uses {self._settings.data}. Stop it, or set another data."
-            ) from error
+        """Takes the data folder for this server until the process ends. Raises BadSetting when another has it."""
+        self._claim = claim(self._settings.data)
 
     async def close(self) -> None:
         """Commits what is waiting, then closes."""

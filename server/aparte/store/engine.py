@@ -5,9 +5,10 @@ Knows SQLite's pragmas and how its transactions begin; what PostgreSQL needs is 
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -15,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from aparte import postgres
 from aparte.config import Database
+from aparte.errors import BadSetting
 from aparte.store import direct
 
 BUSY_MILLISECONDS: Final = 2_000  # how long a writer waits for a lock before the person is told
@@ -74,6 +76,37 @@ def reading_engine(database: Path | Database, size: int) -> Engine:
     if isinstance(database, Database):
         return postgres.engine(database, size=size, is_reading=True)
     return _engine(database, begin="BEGIN", size=size)
+
+
+def copying_engine(file: Path) -> Engine:
+    """One connection to a SQLite file, which it cannot change. It must exist."""
+    address = f"{file.absolute().as_uri()}?mode=ro"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False),
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def claim(data: Path) -> IO[str]:
+    """Takes the data folder for this process, until what this returns is closed: on SQLite, live connections of two
+    servers would not hear each other. Raises BadSetting when a server has it."""
+    claimed = (data / "serve.lock").open("w")
+    try:
+        fcntl.flock(claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        claimed.close()
+        raise BadSetting(f"Another aparte serve uses {data}. Stop it, or set another data.") from error
+    return claimed
 
 
 def _engine(database: Path, *, begin: str, size: int) -> Engine:

@@ -23,10 +23,10 @@ from sqlalchemy import Connection, Engine, delete, insert, inspect, select, text
 from aparte import postgres
 from aparte.errors import BadSetting
 from aparte.store.schema import store_info
+from aparte.vault.ring import COPYING
 
 HEAD: Final = "0001"  # a test holds this against the newest file in migrations/versions
-MIN_VERSION: Final = "min_version"  # in store_info, as is the next
-COPYING: Final = "copying"  # there as long as a copy from another store has not been finished
+MIN_VERSION: Final = "min_version"  # in store_info
 _PATIENCE_SECONDS: Final = 600  # for another node to migrate first
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 

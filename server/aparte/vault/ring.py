@@ -25,11 +25,12 @@ FORMAT: Final = b"1"  # of the tables and of what is bound in a wrap
 BUSY_SECONDS: Final = 5.0  # how long a writer waits for another process before the ring counts as down
 _CHUNK: Final = 1 << 20  # bytes read at a time while looking for traces
 _RANDOM_BITS: Final = 20  # of a key id; the rest is milliseconds, good until the year 2248
+COPYING: Final = "copying"  # among the named values, as long as a copy from another ring has not been finished
 
-_tables = sa.MetaData()
+tables = sa.MetaData()
 _key = sa.Table(
     "key",
-    _tables,
+    tables,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("owner", sa.Text, nullable=False),
@@ -39,7 +40,7 @@ _key = sa.Table(
 )
 _ring = sa.Table(
     "ring",
-    _tables,
+    tables,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.LargeBinary, nullable=False),
 )
@@ -245,12 +246,12 @@ def make_tables(tx: Connection) -> bool:
     """Make the tables in this transaction. Returns False when the ring was made before."""
     if sa.inspect(tx).has_table(_ring.name):
         return False
-    _tables.create_all(tx)
+    tables.create_all(tx)
     return True
 
 
 def values(tx: Connection) -> dict[str, bytes]:
-    """The ring's named values: format, id, root, check."""
+    """The ring's named values: format, id, root, check; and COPYING."""
     return {row.name: row.value for row in tx.execute(sa.select(_ring.c.name, _ring.c.value))}
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from aparte import errors, postgres
 from aparte.config import Database
+from aparte.vault import ring
 from aparte.vault.ring import Ring
 
 CONNECTIONS: Final = 4
@@ -54,22 +55,24 @@ class ServerRing(Ring):
         self._is_owed = False
 
 
-def has_ring(ring: Ring) -> bool:
-    """Whether its tables are there. Raises errors.StoreDown when the server cannot be reached."""
-    with ring.reading() as connection:
-        return sa.inspect(connection).has_table("ring")
-
-
 def ring_in(place: Database) -> ServerRing:
-    """The ring of that database. Raises: errors.BadSetting when the driver is not installed, or when there is none."""
+    """The ring of that database. Raises: errors.BadSetting when the driver is not installed, when there is none, or when
+    the copy into it has not been finished; errors.StoreDown when the server cannot be reached."""
     found = ServerRing(place)
     try:
-        if has_ring(found):
-            return found
+        with found.reading() as connection:
+            noted = ring.values(connection) if sa.inspect(connection).has_table("ring") else None
+        if noted is None:
+            raise errors.BadSetting(
+                f"There is no key ring in {place}. Correct the setting keyring_url; for a new installation run `aparte "
+                "init`, and to bring one from SQLite `aparte migrate-store`."
+            )
+        if ring.COPYING in noted:
+            raise errors.BadSetting(
+                f"The copy into {place} has not been finished, so nothing may use it yet. Run aparte migrate-store again "
+                "with the same settings: it goes on where it ended."
+            )
     except BaseException:
         found.close()
         raise
-    found.close()
-    raise errors.BadSetting(
-        f"There is no key ring in {place}. Correct the setting keyring_url; for a new installation run `aparte init`."
-    )
+    return found
