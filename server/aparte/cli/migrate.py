@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LINE_SECONDS: Final = 10.0  # between two lines about one table, where nobody sees a bar grow
 _DIFFERENT: Final = 1  # the status
+_SHORT: Final = 16  # digits of a hash, for people; a program gets all of them
 _ANEW: Final = "Nothing may use the copy. Make both databases anew and empty (dropdb, createdb), then run this again."
 
 
@@ -73,7 +74,7 @@ def _say(compared: list[Compared], seconds: float, chosen: Settings) -> None:
     table.show(
         ("database", "table", "rows", "copied", "SHA-256 of all rows", ""),
         [
-            (one.database, one.table, f"{one.rows:,}", f"{one.copied_rows:,}", one.sha256, _same(one.is_same))
+            (one.database, one.table, f"{one.rows:,}", f"{one.copied_rows:,}", one.sha256[:_SHORT], _same(one.is_same))
             for one in compared
         ],
     )
@@ -86,8 +87,8 @@ def _say(compared: list[Compared], seconds: float, chosen: Settings) -> None:
 Next:
   1. aparte doctor
   2. aparte serve
-  3. When all is well, remove {chosen.data / "aparte.db"} and {chosen.keyring}, which are as they were: the key ring within
-     7 days, since it would bring back the keys of people who are erased from now on."""
+  3. When all is well, remove {chosen.data / "aparte.db"}* and {chosen.keyring}*, which are as they were: the key ring
+     within 7 days, since it would bring back the keys of people who are erased from now on."""
     )
 
 
@@ -123,10 +124,10 @@ def _shown() -> Iterator[Watch]:
                 doing, first, since, last, speed = (what, name), done, now, now, ""
                 bars.reset(task, total=total, description=f"{what} {name}", speed="")
             if done > first and now > since:
-                speed = f"{(done - first) / (now - since):,.0f} rows/s"
-            bars.update(task, completed=done, speed=f"{done:,} of {total:,} rows, {speed}")
+                speed = f", {(done - first) / (now - since):,.0f} rows/s"
+            bars.update(task, completed=done, speed=f"{done:,} of {total:,} rows{speed}")
             if not console.is_terminal and done and (done == total or now - last > _LINE_SECONDS):
                 last = now
-                click.echo(f"{what} {name}: {done:,} of {total:,} rows, {speed}", err=True)
+                click.echo(f"{what} {name}: {done:,} of {total:,} rows{speed}", err=True)
 
         yield watch
