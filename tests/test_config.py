@@ -234,6 +234,35 @@ def test_it_names_a_secret_file_that_is_absent() -> None:
     assert "No such file" in wrong('smtp_user = "u"\nsmtp_password_file = "nowhere"\n')[0]
 
 
+@pytest.mark.parametrize(
+    ("mode", "content", "fix"),
+    [
+        (0o444, b"t" * 64, "others may read it (mode 0444): run chmod 0400"),
+        (0o400, b"t" * 31, "too easy to guess: write 32 letters and digits or more"),
+        (0o400, b"two words of which neither is long enough", "too easy to guess"),
+        (0o400, b"t" * 64 + b"\nanother line", "too easy to guess"),
+        (0o400, "é".encode() * 40, "too easy to guess"),
+        (0o400, b"t" * 513, "too easy to guess"),
+    ],
+)
+def test_it_refuses_a_token_that_is_weak_or_open_to_others(mode: int, content: bytes, fix: str) -> None:
+    path = secret(mode, content)
+    (line,) = wrong(f'metrics_token_file = "{path}"\n')
+    assert line.startswith(f"metrics_token_file = {path}: {fix}")
+    assert "tttt" not in line
+
+
+def test_it_takes_a_token_of_32_characters() -> None:
+    path = secret(0o400, b"0123456789abcdef0123456789abcdef\n")
+    assert load(metrics_token_file=str(path)).metrics_token_file == path
+    assert load().metrics_token_file is None
+
+
+def test_a_node_has_the_hosts_name_unless_it_is_given_one() -> None:
+    assert load().node_name() == os.uname().nodename
+    assert load(node="chat-1").node_name() == "chat-1"
+
+
 # Contradictions.
 
 

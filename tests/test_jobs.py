@@ -11,6 +11,7 @@ import pytest
 import structlog.testing
 
 from aparte.actions import expiry, people
+from aparte.errors import AparteError, StoreDown, TooMany
 from aparte.hub import Peer
 from aparte.jobs import Jobs
 from clients import AgentDesk, new_cid
@@ -186,6 +187,25 @@ async def test_what_was_closed_long_ago_is_forgotten(start: Start) -> None:
         assert "conversation" not in again.welcome
         assert "conversation.forget" in server.audited(thread)
         assert await expiry.retention(server.parts) == 0
+
+
+async def test_trouble_that_stays_is_told_once(server: Server) -> None:
+    trouble: list[AparteError | None] = [StoreDown(), StoreDown(), TooMany(), None, StoreDown(), None]
+    done = asyncio.Event()
+
+    async def work() -> None:
+        if not trouble:
+            done.set()
+            return
+        if (one := trouble.pop(0)) is not None:
+            raise one
+
+    task = asyncio.create_task(Jobs(server.parts)._every(0.01, work))
+    async with asyncio.timeout(5):
+        await done.wait()
+    task.cancel()
+    told = [entry["code"] for entry in server.logged if entry["event"] == "jobs.round"]
+    assert told == ["store_down", "too_many", "store_down"]
 
 
 async def test_a_fault_ends_no_work_for_good(server: Server) -> None:

@@ -53,6 +53,15 @@ def test_it_writes_one_json_object_per_line(stream: io.StringIO) -> None:
     assert line == {"level": "warning", "logger": "aparte.writer", "event": "batch of 3 took 0.2 s\nin\tall"}
 
 
+@pytest.mark.parametrize(("name", "shown"), [("chat-1.example", "chat-1.example"), ("Dupont's own", "…")])
+def test_each_line_bears_the_nodes_name_where_it_looks_like_one(stream: io.StringIO, name: str, shown: str) -> None:
+    logs.configure("debug", stream, node=name)
+    logging.getLogger("aparte.x").info("claimed")
+    logging.getLogger("uvicorn.error").warning("something of a package's")
+    structlog.get_logger("aparte.x").info("rung", node="another")  # a field of the line's own goes before
+    assert [line["node"] for line in lines(stream)] == [shown, shown, "another"]
+
+
 def test_it_keeps_ids_and_leaves_out_what_is_none(stream: io.StringIO) -> None:
     logging.getLogger("aparte.x").info("claimed", extra={"conversation": "c-1", "site": "M. Dupont", "text": CANARY})
     structlog.get_logger("aparte.x").info("claimed", conversation="c-1", site="M. Dupont", name=CANARY, rows=2)

@@ -1,22 +1,24 @@
-"""The few HTTP verbs: signing in and out, a ticket for the socket, "this is not me".
+"""The few HTTP verbs: signing in and out, a ticket for the socket, "this is not me"; and errors as answers.
 
 Knows JSON and cookies. Who may ask is declared with the routes and was looked at before. Must not hold a rule of conduct.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aparte import auth
+from aparte import auth, frames
 from aparte.actions import checks, people
 from aparte.actions.parts import Parts
-from aparte.errors import BadInput, TooMany
+from aparte.errors import AparteError, BadInput, TooMany
 from aparte.model import Agent
 
 BODY_BYTES: Final = 8 * 1024
@@ -93,3 +95,28 @@ async def not_me(request: Request) -> Response:
         raise TooMany(retry_after=wait)
     await checks.not_me(parts, (await body_of(request, NotMe)).token)
     return Response(status_code=204, headers={"cache-control": "no-store"})
+
+
+# ── what went wrong ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AparteError)
+    said = frames.Error(error.code, str(error), retry_after=error.retry_after or 0.0)
+    if (parts := getattr(request.app.state, "parts", None)) is not None:
+        parts.counts.refusals[error.code] += 1
+    headers = {"cache-control": "no-store"}
+    if error.retry_after:
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    return Response(msgspec.json.encode(said), error.status, headers, "application/json")
+
+
+async def http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "bad_method"}.get(error.status_code, "bad_input")
+    said = frames.Error(code, "There is no such address here, or not by this method.")
+    return Response(msgspec.json.encode(said), error.status_code, {"cache-control": "no-store"}, "application/json")
+
+
+async def fault(request: Request, _error: Exception) -> Response:
+    return await refused(request, AparteError())

@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import msgspec
 import structlog
 import uvicorn
 from starlette.applications import Starlette
@@ -27,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
-from aparte import api, assets, auth, bell, frames, lines, pages, postgres, ws
+from aparte import api, assets, auth, bell, exposition, frames, lines, pages, postgres, ws
 from aparte.actions import acts, checks, following, marks, nodes
 from aparte.actions.parts import Node, Parts, policy_of
 from aparte.actions.rates import ACCOUNT_LOGINS
@@ -64,7 +63,7 @@ class Declared:
     path: str
     run: Callable[[Request], Awaitable[Response]] | ws.SocketEndpoint
     method: Literal["GET", "POST", "WS"]
-    who: Literal["anyone", "agent", "visitor"]
+    who: Literal["anyone", "agent", "visitor", "operator"]
     origin: Literal["any", "chat", "panel"] = "any"
 
 
@@ -77,6 +76,7 @@ ROUTES: Final = (
     Declared("/a/{build}/{path:path}", pages.asset, "GET", "anyone"),
     Declared("/healthz", pages.healthz, "GET", "anyone"),
     Declared("/readyz", pages.readyz, "GET", "anyone"),
+    Declared("/metrics", exposition.metrics, "GET", "operator"),
     Declared("/api/login", api.sign_in, "POST", "anyone", "panel"),
     Declared("/api/logout", api.sign_out, "POST", "agent", "panel"),
     Declared("/api/me", api.me, "GET", "agent"),
@@ -106,6 +106,10 @@ def _guarded(
             auth.require_own_page(headers, own(parts.settings))
         if one.who == "agent":
             request.state.caller = await auth.agent_of(parts, headers)
+        if one.who == "operator":
+            if not request.app.state.token or "x-forwarded-for" in headers:
+                raise HTTPException(404)  # off, or asked through the proxy: as what is not there
+            auth.require_token(headers, request.app.state.token)
         return await run(request)
 
     return guarded
@@ -122,26 +126,6 @@ def check_routes(app: Starlette, declared: Iterable[Declared] = ROUTES) -> None:
             wrong.append(one.path)
     if wrong:
         raise ws.Unexpected(f"routes without a declared policy: {wrong}")
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, AparteError)
-    said = frames.Error(error.code, str(error), retry_after=error.retry_after or 0.0)
-    headers = {"cache-control": "no-store"}
-    if error.retry_after:
-        headers["retry-after"] = str(math.ceil(error.retry_after))
-    return Response(msgspec.json.encode(said), error.status, headers, "application/json")
-
-
-async def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "bad_method"}.get(error.status_code, "bad_input")
-    said = frames.Error(code, "There is no such address here, or not by this method.")
-    return Response(msgspec.json.encode(said), error.status_code, {"cache-control": "no-store"}, "application/json")
-
-
-async def _fault(_request: Request, _error: Exception) -> Response:
-    return await _refused(_request, AparteError())
 
 
 # ── the application ─────────────────────────────────────────────────────────────────────────────────────────
@@ -218,7 +202,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
 
 def _node(settings: Settings) -> Node:
     """Who this node is, and how it hears the others: on SQLite it is alone."""
-    name = f"{settings.node or socket.gethostname()}-{secrets.token_hex(4)}"  # two on one host are two
+    name = f"{settings.node_name()}-{secrets.token_hex(4)}"  # two on one host are two
     place = settings.database()
     if not isinstance(place, Database):
         return Node(name)
@@ -256,11 +240,12 @@ def create_app(settings: Settings) -> Starlette:
             app.state.failure = error  # the server's library tells only that the start failed
             raise
 
-    handlers: dict[Any, Any] = {AparteError: _refused, HTTPException: _http_error, Exception: _fault}
+    handlers: dict[Any, Any] = {AparteError: api.refused, HTTPException: api.http_error, Exception: api.fault}
     app = Starlette(routes=[_route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
     app.state.assets = assets.load()
     app.state.limits = ws.Limits(Places(settings.sockets_per_address), Window(settings.sockets_per_minute, 60.0))
     app.state.readiness = pages.Readiness()
+    app.state.token = read_secret(settings.metrics_token_file) if settings.metrics_token_file else ""
     app.state.draining = False
     app.state.failure = None
     app.router.redirect_slashes = False
@@ -320,6 +305,7 @@ async def goodbye(app: Starlette) -> None:
     peers = parts.hub.peers
     seconds = min(DRAIN_SECONDS, len(peers) / DRAIN_RATE)
     waves = max(1, math.ceil(seconds / WAVE_SECONDS))
+    log.info("app.drain", sockets=len(peers), seconds=seconds)
     for left in range(waves, 0, -1):
         staying = [peer for peer in peers if peer.ending is None]
         for peer in staying[: math.ceil(len(staying) / left)]:
@@ -402,5 +388,6 @@ async def serve(
         waiting.cancel()
         await serving
         hard.cancel()
+        log.info("app.ended")
     if app.state.failure is not None:
         raise app.state.failure

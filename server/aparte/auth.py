@@ -184,6 +184,16 @@ async def keep_alive(parts: Parts, caller: AgentCaller) -> None:
     await parts.store.write(apply)
 
 
+# ── programs ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def require_token(headers: Headers, token: str) -> None:
+    """Raises NotSignedIn unless the request bears exactly this token."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
+        raise NotSignedIn("Send the token of metrics_token_file: Authorization: Bearer …")
+
+
 # ── visitors ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -88,6 +88,9 @@ class Bell:
 
     def __init__(self, node: str, carrier: Carrier) -> None:
         self.is_up = False
+        self.lost = 0  # times that the line was, or could not be had at the first try
+        self.sent = 0  # hints, and those of other nodes
+        self.heard = 0
         self._node = node
         self._carrier = carrier
         self._waiting: dict[Hint, None] = {}
@@ -113,7 +116,9 @@ class Bell:
                     tries = 0
                     await self._use(line, heard, connected)
             except Exception as error:  # noqa: BLE001 - whatever the carrier's library raises: the line is lost
-                log.warning("bell.lost", error=type(error).__name__)
+                if not tries:  # told once, until it is back
+                    self.lost += 1
+                    log.warning("bell.lost", error=type(error).__name__)
             finally:
                 self.is_up = False
             await asyncio.sleep(random.uniform(0.1, min(AGAIN_SECONDS, 0.25 * 2**tries)))  # noqa: S311 - spread only
@@ -145,6 +150,7 @@ class Bell:
                 log.warning("bell.unreadable")  # a newer node, or a stranger on the channel
                 continue
             if call.node != self._node:
+                self.heard += len(call.hints)
                 for hint in call.hints:
                     heard(hint)
 
@@ -162,6 +168,7 @@ class Bell:
                 call = _Call(self._node, hints[start : start + AT_ONCE])
                 async with asyncio.timeout(SILENCE_SECONDS):
                     await line.send(msgspec.json.encode(call).decode())
+                self.sent += len(call.hints)
 
 
 # ── carriers ────────────────────────────────────────────────────────────────────────────────────────────────

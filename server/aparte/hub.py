@@ -58,6 +58,8 @@ class Turn:
 
     def __init__(self) -> None:
         self._due: list[Peer] = []
+        self.written = 0  # frames
+        self.slow = 0  # peers ended because they did not take theirs
 
     def add(self, peer: Peer) -> None:
         if not self._due:
@@ -134,6 +136,7 @@ class Peer:
             return
         if self._frames and (len(self._frames) >= self.most_frames or self._bytes + len(data) > self.most_bytes):
             if lasting:
+                self._turn.slow += 1
                 self.end(SLOW)
             return
         self._frames.append(data)
@@ -181,7 +184,9 @@ class Peer:
         if self.ending == SLOW or not self.line.is_open:
             self._drop()
         while self._frames and self.line.has_room:
-            self.line.write_texts(self._take())
+            taken = self._take()
+            self._turn.written += len(taken)
+            self.line.write_texts(taken)
         if self._room is not None:
             self._room.set()
         if self.ending is not None and not self._frames and self._closing is None:

@@ -18,12 +18,14 @@ from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
 from aparte.hub import Peer
 from aparte.model import AgentCaller
-from aparte.store import Connection, Tx, keeping, people
+from aparte.store import Connection, Tx, keeping, outbox, people
 
 log = structlog.get_logger("aparte.jobs")
 SIGNED_OUT: Final = 4401
 _AT_ONCE: Final = 500
 _IN_A_TURN: Final = 200  # peers that are told something in one turn of the loop: some milliseconds
+LOOK_SECONDS: Final = 5.0  # between two looks at the outbox, for the metrics
+SLOW_SECONDS: Final = 30.0  # between two lines of the log about slow sockets
 AGAIN_SECONDS: Final = 0.5  # after a read that failed
 
 
@@ -41,6 +43,7 @@ class Jobs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._online: set[str] | None = None
+        self._slow = 0  # sockets ended for slowness that the log knows of
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -57,6 +60,8 @@ class Jobs:
             self._every(5.0, lambda: expiry.proofs_overdue(parts)),
             self._every(15.0, self._positions),
             self._every(15.0, parts.store.keep_time),
+            self._every(LOOK_SECONDS, self._outbox),
+            self._every(SLOW_SECONDS, self._slowness),
             self._every(3600.0, lambda: expiry.retention(parts), first=60.0),
             *self._among_nodes(),
         )
@@ -98,19 +103,26 @@ class Jobs:
         self, seconds: float, work: Callable[[], Awaitable[object]], *, first: float | None = None
     ) -> None:
         wait = seconds if first is None else first
+        loop, lag, trouble = asyncio.get_running_loop(), self._parts.counts.lag, ""
         while True:
+            due = loop.time() + wait
             await asyncio.sleep(wait)
+            lag.note(max(0.0, loop.time() - due))
             wait = seconds
-            await self._try(work)
+            trouble = await self._try(work, trouble)
 
-    async def _try(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _try(self, work: Callable[[], Awaitable[object]], before: str = "") -> str:
+        """Returns the code of what went wrong. Args: before: of the time before, which is not told again."""
         try:
             await work()
         except AparteError as error:
             # The next round tries again; a store that is down is told to people by what they do.
-            log.warning("jobs.round", code=error.code)
+            if error.code != before:
+                log.warning("jobs.round", code=error.code)
+            return error.code
         except Exception as error:  # a fault of ours must not end the work for good; the log has it
             log.exception("jobs.fault", error=type(error).__name__)
+        return ""
 
     async def _sessions(self) -> None:
         """Ends the sockets of agents whose session ended: signed out, disabled, new password, too old."""
@@ -158,6 +170,21 @@ class Jobs:
                 peer.say(presence, lasting=False)
             elif was_open != bool(online):
                 peer.say(DeskState(bool(online)), lasting=False)
+
+    async def _outbox(self) -> None:
+        """Looks what is in the outbox, for the metrics."""
+        store, counts = self._parts.store, self._parts.counts
+        try:
+            counts.outbox = await store.read(lambda c: outbox.standing(c, store.now()))
+        except AparteError:
+            counts.outbox = {}  # not known
+            raise
+
+    async def _slowness(self) -> None:
+        ended = self._parts.hub.turn.slow - self._slow
+        if ended:
+            self._slow += ended
+            log.warning("hub.slow", sockets=ended)
 
     async def _directory(self) -> None:
         if await self._parts.store.refresh():

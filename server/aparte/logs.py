@@ -54,19 +54,21 @@ _PERSONAL: Final = re.compile(r"[^\s<>\"'@]{1,64}@[^\s<>\"'@]{1,190}|[0-9][0-9 .
 _QUOTING: Final = re.compile(r"[\n<\"'`]|https?:|wss?:")
 _WARNING: Final = re.compile(r"(?:.*/)?([^/\n]{1,80}:[0-9]{1,6}): (\w{1,64}): ")
 
+KINDS: Final = ("websocket_url", "invalid_utf8")
 dropped: Final[Counter[str]] = Counter()
-"""How many lines of each kind were kept out of the log since the start: `websocket_url`, `invalid_utf8`."""
+"""How many lines of each of the `KINDS` were kept out of the log since the start."""
 
 
-def configure(level: str, stream: TextIO | None = None) -> None:
+def configure(level: str, stream: TextIO | None = None, *, node: str = "") -> None:
     """Send everything that is logged by this process, ours or a package's, through the one filter.
 
-    Args: level: a value of the setting log_level; stream: where lines go, standard error when None.
+    Args: level: a value of the setting log_level; stream: where lines go, standard error when None; node: this node's
+    name, which each line then bears.
     uvicorn must be told `log_config=None, access_log=False`, or it replaces this.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.addFilter(_may_pass)
-    handler.setFormatter(_Formatter())
+    handler.setFormatter(_Formatter(node))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -122,11 +124,16 @@ def _is_invalid_utf8(record: logging.LogRecord) -> bool:
 
 
 class _Formatter(logging.Formatter):
+    def __init__(self, node: str) -> None:
+        super().__init__()
+        self._node = {"node": _value(node)} if node else {}
+
     def format(self, record: logging.LogRecord) -> str:
         """One line. Only what is safe is carried over: what nobody thought of is left out."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            **self._node,
             "logger": record.name,
             "event": _PERSONAL.sub(LEFT_OUT, _sentence(record)[:_SENTENCE].strip()),
         }

@@ -43,6 +43,7 @@ ROWS = {
     ("GET", "/a/{build}/{path:path}"): Row(200, 200, 200, 200),
     ("GET", "/healthz"): Row(200, 200, 200, 200),
     ("GET", "/readyz"): Row(200, 200, 200, 200),
+    ("GET", "/metrics"): Row(404, 404, 404, 404),  # for who has the token: tests/test_metrics.py
     ("POST", "/api/login"): Row(401, 401, 401, 401, {"email": email_of("claire"), "password": "wrong"}),
     ("POST", "/api/logout"): Row(401, 401, 204, 401),
     ("GET", "/api/me"): Row(401, 401, 200, 401),
@@ -144,7 +145,18 @@ async def test_an_unsafe_route_does_nothing_for_another_origin(server: Server) -
 
 async def test_what_is_not_there_looks_alike_everywhere(server: Server) -> None:
     answers: set[tuple[int, bytes]] = set()
-    for path in ("/x", "/api/x", "/api", "/panel/", "/panel/x", "/ws/x", "/.env", "/..%2f..%2fetc/passwd", "/a/x/../y"):
+    for path in (
+        "/x",
+        "/metrics",
+        "/api/x",
+        "/api",
+        "/panel/",
+        "/panel/x",
+        "/ws/x",
+        "/.env",
+        "/..%2f..%2fetc/passwd",
+        "/a/x/../y",
+    ):
         answer = await server.http.get(path)
         answers.add((answer.status_code, answer.content))
     assert len(answers) == 1

@@ -17,6 +17,7 @@ from aparte.frames import Option
 from aparte.hub import Hub, Peer
 from aparte.identity.life import Life
 from aparte.limits import Crowd, Window
+from aparte.metrics import Counts
 from aparte.model import Level, Site
 from aparte.policy import DEFAULT_POLICY, Freshness, Policy
 from aparte.records import Records
@@ -103,6 +104,7 @@ class Parts:
     # Agents' sockets between hello and welcome: the lines that changed meanwhile.
     greeted: dict[Peer, set[str]] = field(default_factory=dict)
     node: Node = field(default_factory=lambda: Node("alone"))
+    counts: Counts = field(default_factory=Counts)
     options: Shown = field(default_factory=Shown)  # what an agent was shown, by conversation
 
     def can_check(self, site: Site) -> bool:

@@ -27,7 +27,7 @@ def serve(config_file: Path | None) -> None:
     chosen = parts.settings(config_file)
     from aparte import logs
 
-    logs.configure(chosen.log_level)
+    logs.configure(chosen.log_level, node=chosen.node_name())
     import structlog  # after logs, which spares it a heavy import
 
     parts.require_free_port(chosen)

@@ -24,6 +24,7 @@ _SECRET_BYTES: Final = 4096
 _SHOWN: Final = 60  # characters of a wrong value that are repeated to the operator
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\Z")
 _NODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}\Z")
+_TOKEN: Final = re.compile(r"[!-~]{32,512}\Z")  # a header carries it
 _MAIL: Final = re.compile(r"(?:[^<>@\x00-\x1f]{0,80}<)?[^\s<>@,;:\"]{1,64}@[A-Za-z0-9.-]{1,190}>?\Z")
 # The widest block that may still be called a proxy. Wider, and half the world could forge its address.
 _WIDEST: Final = {4: 8, 6: 16}
@@ -240,6 +241,16 @@ def _rule_mail(s: Settings) -> Iterator[str]:
         yield f"smtp_password_file = {s.smtp_password_file}: {fix}"
 
 
+def _rule_metrics(s: Settings) -> Iterator[str]:
+    if not s.metrics_token_file:
+        return
+    fix = wrong_secret(s.metrics_token_file)
+    if not fix and not _TOKEN.match(read_secret(s.metrics_token_file)):
+        fix = "too easy to guess: write 32 letters and digits or more into it, such as openssl rand -hex 32 makes"
+    if fix:
+        yield f"metrics_token_file = {s.metrics_token_file}: {fix}"
+
+
 # Pairs of which the first may not be larger than the second.
 _ORDERED: Final = (
     ("session_idle_seconds", "session_seconds"),
@@ -267,5 +278,6 @@ RULES: Final[tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], 
     (("host", "public_url", "panel_url", "trusted_proxies"), _rule_urls),
     (("trusted_proxies",), _rule_proxies),
     (("smtp_host", "smtp_security", "smtp_user", "smtp_password_file", "mail_from"), _rule_mail),
+    (("metrics_token_file",), _rule_metrics),
     *((pair, partial(_rule_ordered, small=pair[0], large=pair[1])) for pair in _ORDERED),
 )

@@ -5,6 +5,7 @@ Knows names and values. Must not know where they are read from, nor which of the
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ class Settings:
     keyring_password_file: Path | None = None
 
     # Several nodes, on PostgreSQL.
-    node: str = ""  # this node's name in logs; empty: the host's
+    node: str = ""  # this node's name in logs and metrics; empty: the host's
     bell_url: str = ""  # Valkey or Redis that carries hints between nodes; empty: PostgreSQL does
     bell_password_file: Path | None = None
 
@@ -121,6 +122,7 @@ class Settings:
     # Keeping and logging.
     retention_days: Annotated[int, Meta(ge=1, le=3_650)] = 180
     log_level: str = "info"
+    metrics_token_file: Path | None = None  # none: there are no metrics to be had
 
     def database(self) -> Path | Database:
         """Where the data are: a file, or a database of a server."""
@@ -133,6 +135,10 @@ class Settings:
         if self.keyring_url:
             return database_from(self.keyring_url, self.keyring_password_file)
         return self.keyring
+
+    def node_name(self) -> str:
+        """This node's name in logs and metrics."""
+        return self.node or os.uname().nodename
 
     def addressed(self) -> tuple[str, str]:
         """The origins of the chat host and of the panel, without a trailing slash."""

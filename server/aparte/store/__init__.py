@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from aparte import postgres
 from aparte.config import Database, Settings
 from aparte.errors import BadSetting, StoreDown
+from aparte.metrics import Commits
 from aparte.model import Agent, Site
 from aparte.store import failures, migrate, people, sites
 from aparte.store.engine import claim, reading_engine, writing_engine
@@ -210,6 +211,16 @@ class Store:
     async def off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         """Runs blocking work, such as forgetting a key, on a reader's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: work(*arguments))
+
+    @property
+    def commits(self) -> Commits:
+        """What the writer has done."""
+        return self._writer.commits
+
+    @property
+    def queued(self) -> int:
+        """How many operations wait for the writer."""
+        return self._writer.queued
 
     # ── the directory ────────────────────────────────────────────────────────────────────────────────────
 

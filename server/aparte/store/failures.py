@@ -77,6 +77,14 @@ def told(error: Exception) -> Exception:
     return unreadable
 
 
+def name_of(error: Exception) -> str:
+    """What the database calls it, such as SQLITE_FULL or 57P01, else its class. Nothing of a row is in that."""
+    orig = getattr(error, "orig", None)
+    return str(
+        getattr(orig, "sqlite_errorname", None) or getattr(orig, "sqlstate", None) or type(orig or error).__name__
+    )
+
+
 def down(error: Exception) -> StoreDown:
     """The sentence for it, with its cause."""
     is_down = StoreDown(retry_after=RETRY_SECONDS)

@@ -6,15 +6,18 @@ Knows how a row is kept, taken and ended. Must not know how anything is sent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, case, func, insert, or_, select, update
 
 from aparte.errors import Unreadable
+from aparte.metrics import Standing
 from aparte.store.conversations import Conversation
 from aparte.store.schema import outbox
 from aparte.store.transaction import Tx, new_id
 from aparte.vault import Vault
+
+KINDS: Final = ("act.change", "check.letter", "letter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Row:
 
 def add(tx: Tx, row: Conversation, kind: str, body: bytes, *, at: float) -> str:
     """Writes a row that is due at `at` (epoch seconds); returns its id."""
+    assert kind in KINDS, "the metrics shall tell of it"
     outbox_id = new_id()
     tx.connection.execute(
         insert(outbox).values(
@@ -85,6 +89,26 @@ def next_due(connection: Connection) -> float | None:
     """When the next waiting row is due."""
     found = connection.execute(select(func.min(outbox.c.next_at)).where(outbox.c.state == "waiting")).scalar_one()
     return None if found is None else float(found)
+
+
+def standing(connection: Connection, now: float) -> dict[str, Standing]:
+    """What there is of each kind. A row that waits for its first time on purpose is not late."""
+    is_late = and_(outbox.c.state == "waiting", or_(outbox.c.next_at <= now, outbox.c.attempts > 0))
+    query = (
+        select(
+            outbox.c.kind,
+            func.sum(case((outbox.c.state == "waiting", 1), else_=0)),
+            func.sum(case((outbox.c.state == "failed", 1), else_=0)),
+            func.min(case((is_late, outbox.c.created_at))),
+        )
+        .where(outbox.c.state.in_(("waiting", "failed")))
+        .group_by(outbox.c.kind)
+    )
+    found = {
+        kind: Standing(waiting, failed, 0.0 if oldest is None else max(0.0, now - oldest))
+        for kind, waiting, failed, oldest in connection.execute(query)
+    }
+    return {kind: Standing() for kind in KINDS} | found
 
 
 def is_waiting(connection: Connection, row: Conversation, kind: str) -> bool:

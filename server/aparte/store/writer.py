@@ -15,19 +15,22 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from aparte.errors import AparteError, StoreDown, TooMany
+from aparte.metrics import Commits
 from aparte.store import direct, failures
 from aparte.store.events import Stored
 from aparte.store.transaction import Recent, Tx
 from aparte.vault import Vault
 
 T = TypeVar("T")
+log = structlog.get_logger("aparte.store")
 RETRY_SECONDS: Final = failures.RETRY_SECONDS
 AGAIN: Final = 4  # times that a commit is tried again when another node stood in its way, or its connection was gone
 
@@ -41,6 +44,7 @@ class _Job:
     answer: Answer
     conversation: str | None  # named for a plain append
     key: bytes | None
+    begun: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
@@ -82,6 +86,8 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._is_committing = False
+        self._down_at = 0.0
+        self.commits = Commits()
 
     def start(self) -> None:
         """Begins to work for the running event loop."""
@@ -128,6 +134,11 @@ class Writer:
             raise TooMany(retry_after=RETRY_SECONDS)
         self._queue.put(_Job(apply, answer, conversation, key))
 
+    @property
+    def queued(self) -> int:
+        """How many operations wait for their commit."""
+        return self._queue.qsize()
+
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
@@ -147,7 +158,11 @@ class Writer:
                 except queue.Empty:
                     break
             if jobs:
+                begun = time.monotonic()
                 done, published = self._commit(jobs)
+                self.commits.note(len(jobs), time.monotonic() - begun)
+                if self.commits.is_down and any(one.error is None for one in done):
+                    self._is_back()
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._answer, done, published)
         self._let_go()
@@ -163,6 +178,8 @@ class Writer:
                     one.job.answer(one.result, one.error)
                 except Exception as error:  # noqa: BLE001 - a fault of ours in one answer must not keep the others from theirs
                     asyncio.get_running_loop().call_exception_handler({"message": "answer", "exception": error})
+            if begun := [one.job.begun for one in done if one.job.conversation is not None]:
+                self.commits.acknowledged.note_since(begun, time.monotonic())
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
         try:
@@ -173,10 +190,23 @@ class Writer:
                     raise  # one by one would fail as well
                 return self._patiently(jobs, together=False)
         except DBAPIError as error:
+            self._failed(error)
             down = failures.down(error)
             return [_Done(job, error=down) for job in jobs], []
         except Exception as error:  # noqa: BLE001 - the thread must live; every caller is told, nothing was kept
+            self._failed(error)
             return [_Done(job, error=error) for job in jobs], []
+
+    def _failed(self, error: Exception) -> None:
+        """Nothing of a commit was kept: the log has the first of a row."""
+        self.commits.failed += 1
+        if not self.commits.is_down:
+            self.commits.is_down, self._down_at = True, time.monotonic()
+            log.error("store.down", error=failures.name_of(error))
+
+    def _is_back(self) -> None:
+        self.commits.is_down = False
+        log.info("store.up", seconds=round(time.monotonic() - self._down_at, 1))
 
     def _patiently(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
         """As `_attempt`, and again where that helps. A commit during which the connection was lost is not repeated:

@@ -56,13 +56,16 @@ class SocketEndpoint:
         try:
             auth.require_origin(headers, auth.panel_origin(settings) if is_agent else auth.chat_origin(settings))
         except BadOrigin:
+            parts.counts.turned_away["origin"] += 1
             await send({"type": "websocket.close", "code": CLOSE_DENIED})  # before the handshake ends: HTTP 403
             return
         is_ending = scope["app"].state.draining
         if is_ending or limits.total >= settings.sockets_total or limits.waiting >= settings.sockets_unauthenticated:
+            parts.counts.turned_away["draining" if is_ending else "full"] += 1
             await send({"type": "websocket.close", "code": CLOSE_BUSY})
             return
         if limits.begun.take(address, time.monotonic()) is not None or not limits.addresses.enter(address):
+            parts.counts.turned_away["address"] += 1
             await send({"type": "websocket.close", "code": CLOSE_LIMIT})
             return
         limits.total += 1
@@ -73,6 +76,7 @@ class SocketEndpoint:
             socket = _socket(parts, scope, send, address, headers)
             await _serve(socket, limits, receive, caller)
         except NotSignedIn:
+            parts.counts.turned_away["session"] += 1
             await send({"type": "websocket.close", "code": CLOSE_DENIED})
         finally:
             limits.total -= 1
@@ -134,6 +138,7 @@ async def _hello(socket: Socket, receive: Receive, caller: AgentCaller | None) -
         return False
     if data is None:
         return False
+    parts.counts.received += 1
     try:
         if not isinstance(data, str):
             raise BadFrame("Frames are text.")
@@ -273,6 +278,7 @@ class _Ears:
 
     def _is_too_fast(self) -> bool:
         socket = self._socket
+        socket.parts.counts.received += 1
         if socket.rate.take("", time.monotonic()) is None:
             return False
         socket.refuse(TooMany(retry_after=10.0))

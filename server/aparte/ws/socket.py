@@ -103,6 +103,7 @@ class Socket:
         self.refuse(AparteError(), cid=cid)
 
     def refuse(self, error: AparteError, *, cid: str = "", conversation: str = "") -> None:
+        self.parts.counts.refusals[error.code] += 1
         wait = error.retry_after or 0.0
         self.peer.say(frames.Error(error.code, str(error), cid, conversation, wait))
 
