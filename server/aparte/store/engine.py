@@ -31,7 +31,6 @@ def _prepare(connection: sqlite3.Connection) -> None:
     run = connection.execute
     run("PRAGMA journal_mode=WAL")
     run("PRAGMA synchronous=FULL")
-    run(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
     run(f"PRAGMA cache_size=-{CACHE_KIB}")
     run(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
     run("PRAGMA secure_delete=ON")
@@ -116,7 +115,7 @@ def _engine(database: Path, *, begin: str, size: int) -> Engine:
         pool_size=size,
         max_overflow=0,
         hide_parameters=True,  # an error message must not carry values into a log
-        connect_args={"check_same_thread": False},
+        connect_args={"check_same_thread": False, "timeout": BUSY_MILLISECONDS / 1_000},
     )
 
     @event.listens_for(engine, "connect")
