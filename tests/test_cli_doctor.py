@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -17,6 +18,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from aparte.demo.airline import create_airline
+from aparte.store import engine
 from commandline import aparte, doctor, everything, here, installed, process, secret, template, wrong
 from listening import serving
 
@@ -71,6 +73,24 @@ def test_it_names_wrong_settings_as_findings() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "name", "mode"),
+    [
+        ("aparte-data", "data", "0700"),
+        ("aparte-keyring", "keyring folder", "0700"),
+        ("aparte-keyring/keyring.db", "keyring", "0600"),
+        ("aparte-key/root.key", "root_key", "0400"),
+    ],
+)
+def test_it_finds_a_place_that_the_server_may_not_use(path: str, name: str, mode: str) -> None:
+    Path(path).chmod(0o100 if mode != "0400" else 0o200)
+    found = doctor()
+    Path(path).chmod(int(mode, 8))
+    assert not found[name][0]
+    assert found[name][1].endswith(f"run chmod {mode} {Path(path).absolute()}")
+    assert doctor()[name][0]
+
+
+@pytest.mark.parametrize(
     ("path", "name", "fix"),
     [
         ("aparte-data", "data", "chmod 0700"),
@@ -85,6 +105,12 @@ def test_it_finds_a_place_that_is_open_to_others(path: str, name: str, fix: str)
     found = doctor()
     assert not found[name][0]
     assert fix in found[name][1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_it_finds_a_place_of_another_account() -> None:
+    os.chown("aparte-key/root.key", 65_534, 65_534)
+    assert "belongs to another account: run chown" in doctor()["root_key"][1]
 
 
 def test_it_finds_lost_keys() -> None:
@@ -114,7 +140,68 @@ def test_it_finds_a_lost_ring_and_a_lost_database() -> None:
 
 def test_it_finds_a_database_that_is_none() -> None:
     Path("aparte-data/aparte.db").write_bytes(b"not a database at all" * 100)
-    assert not doctor()["database"][0]
+    assert doctor()["database"][1].endswith("cannot be read (SQLITE_NOTADB): restore the last copy")
+
+
+def test_it_finds_a_database_that_is_damaged() -> None:
+    with contextlib.closing(sqlite3.connect("aparte-data/aparte.db")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page, size) = database.execute(
+            "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = 'audit'"
+        ).fetchone()
+    with Path("aparte-data/aparte.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(os.urandom(size))
+    found = doctor()
+    assert "database" in wrong(found)
+    assert "restore the last copy" in found["database"][1]
+
+
+def test_it_finds_a_database_that_another_program_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 20)
+    with contextlib.closing(sqlite3.connect("aparte-data/aparte.db", isolation_level=None)) as holder:
+        holder.execute("PRAGMA locking_mode=EXCLUSIVE")
+        holder.execute("BEGIN IMMEDIATE")
+        found = doctor()
+    assert found["database"][1].endswith("cannot be read (SQLITE_BUSY): another program holds it: end that one")
+    assert doctor()["database"][0]
+
+
+@contextlib.contextmanager
+def mounted(*how: str) -> Iterator[None]:
+    """The data on a file system of their own."""
+    place = Path("aparte-data").absolute()
+    kept = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "none", place], check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        for name, content in kept.items():
+            (place / name).write_bytes(content)
+        for one in how:
+            subprocess.run(["mount", "-o", one, place], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_it_finds_a_disk_that_is_nearly_full() -> None:
+    with mounted():
+        found = doctor()
+    assert wrong(found) == ["disk of data", "sites"]
+    assert found["disk of data"][1] == "0.0 GiB free: make room, at least 500 MiB"
+
+
+def test_it_finds_a_disk_that_is_mounted_for_reading_alone() -> None:
+    with mounted("remount,ro"):
+        found = doctor()
+    assert {"disk of data", "database"} <= set(wrong(found))
+    assert found["disk of data"][1].endswith("mounted for reading alone: mount it for writing")
+    assert "on a disk that may be written" in found["database"][1]
+
+
+def test_it_finds_a_clock_that_has_lost_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    assert "shows a time long past: set it" in doctor()["clock"][1]
 
 
 def test_it_finds_a_database_without_its_write_ahead_log() -> None:
@@ -216,19 +303,36 @@ def test_it_finds_a_mail_server_that_does_not_let_us_in(monkeypatch: pytest.Monk
     password_file(monkeypatch, "wrong-password")
     found = doctor()
     assert wrong(found) == ["mail"]
+    assert "correct smtp_user, or the password in smtp_password_file" in found["mail"][1]
     assert "wrong-password" not in found["mail"][1]
 
 
 @pytest.mark.usefixtures("site", "mail")
 def test_it_finds_a_mail_server_that_does_not_encrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APARTE_SMTP_SECURITY", "starttls")
-    assert wrong(doctor()) == ["mail"]
+    found = doctor()
+    assert wrong(found) == ["mail"]
+    assert "compare the settings smtp_*" in found["mail"][1]
 
 
 @pytest.mark.usefixtures("site", "mail")
 def test_it_finds_a_mail_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APARTE_SMTP_PORT", str(closed_port()))
-    assert wrong(doctor()) == ["mail"]
+    found = doctor()
+    assert wrong(found) == ["mail"]
+    assert "see that it runs, and compare smtp_host, smtp_port" in found["mail"][1]
+
+
+@pytest.mark.usefixtures("site", "mail")
+def test_it_finds_a_mail_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APARTE_SMTP_TIMEOUT_SECONDS", "1")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("APARTE_SMTP_PORT", str(silent.getsockname()[1]))
+        found = doctor()
+    assert wrong(found) == ["mail"]
+    assert "see that it runs, and compare smtp_host, smtp_port" in found["mail"][1]
 
 
 @pytest.mark.usefixtures("site", "mail")

@@ -174,7 +174,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             looked=Window(settings.reads_per_10s, 10.0),
             logins=Window(settings.logins_per_minute, 60.0),
             accounts=Window(settings.logins_per_minute * ACCOUNT_LOGINS, 60.0),
-            node=_node(settings),
+            node=node_of(settings),
         )
         worker = OutboxWorker(
             store,
@@ -200,8 +200,8 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             await _last_marks(parts)
 
 
-def _node(settings: Settings) -> Node:
-    """Who this node is, and how it hears the others: on SQLite it is alone."""
+def node_of(settings: Settings) -> Node:
+    """Who this node is, and how it hears the others: on SQLite it is alone. Raises BadSetting without the bell's driver."""
     name = f"{settings.node_name()}-{secrets.token_hex(4)}"  # two on one host are two
     place = settings.database()
     if not isinstance(place, Database):

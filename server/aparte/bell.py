@@ -171,6 +171,19 @@ class Bell:
                 self.sent += len(call.hints)
 
 
+async def hears_itself(node: str, carrier: Carrier) -> float:
+    """Rings once with nothing to say, on the channel of all nodes, and waits to hear it. Returns: seconds from the one to
+    the other. Raises: TimeoutError when it is not heard; what the carrier raises."""
+    async with asyncio.timeout(SILENCE_SECONDS), carrier() as line:
+        begun = time.monotonic()
+        await line.send(msgspec.json.encode(_Call(node, [])).decode())
+        async for payload in line.hear():
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError):  # of somebody else
+                if _decoder.decode(payload).node == node:
+                    return time.monotonic() - begun
+    raise ConnectionError("the line ended")
+
+
 # ── carriers ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -33,6 +33,21 @@ _FREE_BYTES: Final = 500 << 20
 _NOT_BEFORE: Final = 1_767_225_600  # 2026-01-01: an earlier clock has lost its time
 _AHEAD_SECONDS: Final = 120.0  # a file written so far in the future was written by another clock
 _REACH_SECONDS: Final = 8.0
+# What to do about a SQLite database that cannot be read, by the beginning of its error's name.
+_FIXES: Final = (
+    ("SQLITE_BUSY", "another program holds it: end that one"),
+    ("SQLITE_READONLY", "let the server's account write it, on a disk that may be written"),
+    ("SQLITE_CANTOPEN", "let the server's account write it, on a disk that may be written"),
+    ("SQLITE_FULL", "make room on the disk"),
+)
+# What to do about a mail server, by the classes of the driver's errors.
+_MAIL_FIXES: Final = {
+    "SMTPAuthenticationError": "correct smtp_user, or the password in smtp_password_file",
+    "SMTPSenderRefused": "it does not take mail_from for a sender of this account: give another",
+    "SMTPConnectError": "see that it runs, and compare smtp_host, smtp_port and smtp_security",
+    "SMTPTimeoutError": "see that it runs, and compare smtp_host, smtp_port and smtp_security",
+}
+_MAIL_FIX: Final = "compare the settings smtp_* and mail_from with what it offers"
 # No company uses it: the answer "no such record" is the proof that address, key and clock are right.
 _NO_RECORD: Final = "DOCTOR0"
 
@@ -52,7 +67,7 @@ def all_of(settings: Settings) -> list[Finding]:
     """Every finding about this installation, in the order in which they should be mended."""
     found = [Finding("settings", True, "understood, and none contradicts another")]
     looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        _places, _keys, _store, _clock, _disk, _address, _mail, _connectors,
+        _places, _keys, _store, _bell, _clock, _disk, _address, _mail, _connectors,
     )  # fmt: skip
     for look in looks:
         found.extend(look(settings))
@@ -73,9 +88,11 @@ def _places(settings: Settings) -> Iterator[Finding]:
         except OSError as error:
             yield Finding(name, False, f"{path}: {error.strerror}: put it back, or run aparte init")
             continue
+        shown = stat.S_IMODE(state.st_mode)
         if state.st_mode & 0o077:
-            shown = stat.S_IMODE(state.st_mode)
             yield Finding(name, False, f"{path}: others may use it (mode {shown:04o}): run chmod {mode:04o} {path}")
+        elif mode & ~state.st_mode:
+            yield Finding(name, False, f"{path}: the server needs more (mode {shown:04o}): run chmod {mode:04o} {path}")
         elif state.st_uid not in (os.geteuid(), 0) or not os.access(path, os.R_OK):
             yield Finding(name, False, f"{path}: belongs to another account: run chown for the account of the server")
         else:
@@ -102,7 +119,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _store(settings: Settings) -> Iterator[Finding]:
     from sqlalchemy.exc import SQLAlchemyError
 
-    from aparte.store import migrate
+    from aparte.store import failures, migrate
     from aparte.store.engine import reading_engine
 
     database = settings.database()
@@ -125,8 +142,10 @@ def _store(settings: Settings) -> Iterator[Finding]:
             synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
             health = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             schema = migrate.look(connection)
-    except SQLAlchemyError as error:  # its text quotes statements: only the class is told
-        yield Finding("database", False, f"{database}: cannot be read ({type(error).__name__}): restore the last copy")
+    except SQLAlchemyError as error:  # its text quotes statements: only its name is told
+        name = failures.name_of(error)
+        fix = next((fix for start, fix in _FIXES if name.startswith(start)), "restore the last copy")
+        yield Finding("database", False, f"{database}: cannot be read ({name}): {fix}")
         return
     finally:
         engine.dispose()
@@ -177,6 +196,11 @@ def _reading(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
+def _bell(settings: Settings) -> Iterator[Finding]:
+    if isinstance(settings.database(), Database):  # else this node is alone, and there is no bell
+        yield Finding("bell", *servers.bell(settings))
+
+
 def _clock(settings: Settings) -> Iterator[Finding]:
     from aparte.store import AHEAD_SECONDS
 
@@ -187,6 +211,8 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     elif newest > now + _AHEAD_SECONDS:
         behind = int(newest - now)
         yield Finding("clock", False, f"{behind} s behind the newest data: set it, and let the system keep it by NTP")
+    elif isinstance(place := settings.database(), Database) and (apart := servers.clock(place)):
+        yield Finding("clock", False, apart)
     elif (ahead := _kept_time(settings) - now) > AHEAD_SECONDS:
         says = f"the data's time is {ahead / 86_400:.0f} days ahead, and nothing is deleted for its age"
         yield Finding("clock", False, f"{says}: set the clock if it is wrong, else see the last table in OPERATIONS")
@@ -210,6 +236,11 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     of_ring = () if isinstance(ring, Database) else (("disk of keyring", ring.parent),)
     for name, path in (("disk of data", settings.data), *of_ring):
         if not path.is_dir():
+            continue
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            yield Finding(
+                name, False, f"{path}: on a file system that is mounted for reading alone: mount it for writing"
+            )
             continue
         free = shutil.disk_usage(path).free
         shown = f"{free / (1 << 30):.1f} GiB free"
@@ -236,14 +267,19 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     if not settings.smtp_host:
         yield _no_mail(settings)
         return
+    import aiosmtplib
+
+    where = f"{settings.smtp_host}:{settings.smtp_port}"
     try:
         asyncio.run(_greet(settings))
-    except (errors.AparteError, OSError, TimeoutError) as error:
-        told = str(error) if isinstance(error, errors.AparteError) else type(error).__name__
-        where = f"{settings.smtp_host}:{settings.smtp_port}"
-        yield Finding("mail", False, f"{where}: {told}: compare the settings smtp_* and mail_from")
+    except errors.AparteError as error:
+        yield Finding("mail", False, f"{where}: {error}")
+    except (aiosmtplib.SMTPException, OSError) as error:
+        kinds = [kind.__name__ for kind in type(error).__mro__]
+        fix = next((_MAIL_FIXES[kind] for kind in kinds if kind in _MAIL_FIXES), _MAIL_FIX)
+        yield Finding("mail", False, f"{where}: {kinds[0]}: {fix}")
     else:
-        yield Finding("mail", True, f"{settings.smtp_host}:{settings.smtp_port} lets us in")
+        yield Finding("mail", True, f"{where} lets us in")
 
 
 def _no_mail(settings: Settings) -> Finding:
@@ -274,11 +310,8 @@ async def _greet(settings: Settings) -> None:
         username=settings.smtp_user or None,
         password=config.read_secret(secret) if secret else None,
     )
-    try:
-        async with client:
-            await client.mail(parseaddr(settings.mail_from)[1])  # a refused sender is told on no screen
-    except aiosmtplib.SMTPException as error:
-        raise errors.MailDown(type(error).__name__) from error
+    async with client:
+        await client.mail(parseaddr(settings.mail_from)[1])  # a refused sender is told on no screen
 
 
 def _connectors(settings: Settings) -> Iterator[Finding]:

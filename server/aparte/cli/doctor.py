@@ -18,7 +18,7 @@ from aparte.cli import parts
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 @parts.config_option
 def doctor(config_file: Path | None, as_json: bool) -> None:
-    """Check settings, places, keys, database, clock, disk, mail and connectors. Status 1 when something is wrong.
+    """Check settings, places, keys, database, bell, clock, disk, mail and connectors. Status 1 when something is wrong.
 
     It writes nothing, sends no letter, and may run while the server does.
 

@@ -56,8 +56,11 @@ def serve(chosen: Settings) -> None:
 
 
 def _say_why_not(chosen: Settings) -> None:
-    """Raises errors.AparteError when the store cannot be opened or the port is taken."""
+    """Raises errors.AparteError when the store cannot be opened, the bell has no driver, or the port is taken."""
+    from aparte import app
+
     in_store(chosen, _nothing)
+    app.node_of(chosen)
     require_free_port(chosen)
 
 

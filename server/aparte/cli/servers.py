@@ -1,18 +1,33 @@
-"""What `aparte doctor` looks at in PostgreSQL.
+"""What `aparte doctor` looks at in PostgreSQL, and in the bell between nodes.
 
 Knows the server's settings that the promises rest on. Must not change anything, nor print.
 """
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+import time
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
-from aparte.config import Database
+from aparte import errors
+from aparte.config import Database, Settings, read_secret
 
 _OLDEST: Final = 130_000
 # What may not be turned off: a commit that was answered must outlive a power cut, and a page must be whole.
 _DURABLE: Final = ("fsync", "full_page_writes", "synchronous_commit")
+# Nodes reckon by their own clocks when a code expires and who is at the desk, and a lease is 15 seconds long.
+_APART_SECONDS: Final = 5.0
+# What to do about a Valkey or Redis, by the classes of its driver's errors, the special ones first.
+_BELL_FIXES: Final = (
+    ("NoPermissionError", "let its account publish and subscribe on the channel aparte_bell"),
+    ("AuthenticationError", "correct the user in bell_url, or the password in bell_password_file"),
+    ("AuthenticationWrongNumberOfArgsError", "it has no password: leave bell_password_file out"),
+    ("TimeoutError", "see that it runs, and that bell_url leads to it"),
+    ("ConnectionError", "see that it runs, and that bell_url leads to it"),
+)
 
 
 def look(name: str, place: Database) -> Iterator[tuple[str, bool, str]]:
@@ -51,3 +66,63 @@ def look(name: str, place: Database) -> Iterator[tuple[str, bool, str]]:
         not weak,
         f"{', '.join(weak)}: turn that on in the server's settings, or a power cut takes messages" if weak else says,
     )
+
+
+def clock(place: Database) -> str:
+    """What is wrong between this machine's clock and that of the database's server, with the fix; empty when nothing is,
+    or when the server cannot be asked: that is told elsewhere."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from aparte import postgres
+
+    line = postgres.engine(place, size=1)
+    try:
+        with line.connect() as connection:
+            before = time.time()
+            theirs = float(str(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar()))
+            ours = (before + time.time()) / 2
+    except SQLAlchemyError:
+        return ""
+    finally:
+        line.dispose()
+    if abs(ours - theirs) <= _APART_SECONDS:
+        return ""
+    where = "behind" if ours < theirs else "ahead of"
+    return f"{abs(ours - theirs):.0f} s {where} the database's server: let every machine keep its clock by NTP"
+
+
+def bell(settings: Settings) -> tuple[bool, str]:
+    """Whether the bell between nodes really rings: ok, what was seen or is to be done."""
+    from aparte import bell, postgres
+
+    place, file = settings.database(), settings.bell_password_file
+    assert isinstance(place, Database)
+    where = f"Valkey or Redis at {urlsplit(settings.bell_url).netloc}" if settings.bell_url else f"{place}"
+    try:
+        if settings.bell_url:
+            carrier = bell.valkey(settings.bell_url, lambda: read_secret(file) if file else None)
+        else:
+            carrier = bell.postgres(lambda: postgres.conninfo(place))
+        took = asyncio.run(bell.hears_itself(f"doctor-{secrets.token_hex(4)}", carrier))
+    except errors.AparteError as error:
+        return False, str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a carrier's driver raises; only its class is told
+        return False, f"{where}: {_why_silent(settings, error)}"
+    return True, f"{where}: rings, and hears itself after {took * 1_000:.1f} ms"
+
+
+def _why_silent(settings: Settings, error: Exception) -> str:
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    if type(error) is TimeoutError:
+        cause = (
+            "a pool between gives each call another connection"
+            if not settings.bell_url
+            else "something between takes it"
+        )
+        return f"what is rung is not heard: {cause}: connect to the server itself"
+    if settings.bell_url:
+        fix = next((fix for kind, fix in _BELL_FIXES if kind in kinds), "see that it is a Valkey or Redis of its own")
+        return f"{kinds[0]}: {fix}"
+    if "too many connections" in str(error):
+        return "too many connections: the bell takes two for each node; raise the limit of the account or of the server"
+    return f"{kinds[0]}: mend what is said of the database first"
