@@ -221,6 +221,8 @@ async def test_it_shows_and_logs_a_store_that_is_down_and_back(
         database.rename(database.with_suffix(".gone"))
         for _ in range(3):
             assert await visitor.refused("post", conversation=thread, text="lost?") == "store_down"
+        await until(lambda: any(entry["event"] == "store.down" for entry in server.logged))
+        await asyncio.sleep(0.6)  # told once
         found = await scrape(server)
         assert found["aparte_store_up"] == 0
         assert found["aparte_commits_failed_total"] - before["aparte_commits_failed_total"] >= 3
@@ -228,6 +230,7 @@ async def test_it_shows_and_logs_a_store_that_is_down_and_back(
         database.with_suffix(".gone").rename(database)
         await visitor.say(thread, "lost?")
         assert (await scrape(server))["aparte_store_up"] == 1
+        await until(lambda: any(entry["event"] == "store.up" for entry in server.logged))
         told = [entry for entry in server.logged if entry["event"] in ("store.down", "store.up")]
         assert [entry["event"] for entry in told] == ["store.down", "store.up"]
         assert told[0]["error"] == "FileNotFoundError"

@@ -84,7 +84,7 @@ def _bell(name: str) -> Callable[[Seen], float | None]:
 FIGURES: Final = (
     Figure("aparte_node_info", "gauge", "Always 1: what runs here.", _node, ("node", "version", "store", "bell")),
     Figure(
-        "aparte_store_up", "gauge", "Whether the last commit was kept.", lambda s: not s.parts.store.commits.is_down
+        "aparte_store_up", "gauge", "Whether the last commit was kept.", lambda s: not s.parts.store.commits.trouble
     ),
     Figure("aparte_writer_waiting", "gauge", "Operations that wait for their commit.", lambda s: s.parts.store.queued),
     Figure(

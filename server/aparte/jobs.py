@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ class Jobs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._online: set[str] | None = None
+        self._down_at: float | None = None  # since when the log knows the store to be down
         self._slow = 0  # sockets ended for slowness that the log knows of
 
     async def run(self) -> None:
@@ -60,6 +62,7 @@ class Jobs:
             self._every(5.0, lambda: expiry.proofs_overdue(parts)),
             self._every(15.0, self._positions),
             self._every(15.0, parts.store.keep_time),
+            self._every(0.5, self._trouble),
             self._every(LOOK_SECONDS, self._outbox),
             self._every(SLOW_SECONDS, self._slowness),
             self._every(3600.0, lambda: expiry.retention(parts), first=60.0),
@@ -179,6 +182,16 @@ class Jobs:
         except AparteError:
             counts.outbox = {}  # not known
             raise
+
+    async def _trouble(self) -> None:
+        """Tells when the store goes down, with what the database calls the reason, and when it is back."""
+        why, now = self._parts.store.commits.trouble, time.monotonic()
+        if why and self._down_at is None:
+            self._down_at = now
+            log.error("store.down", error=why)
+        elif not why and self._down_at is not None:
+            log.info("store.up", seconds=round(now - self._down_at, 1))
+            self._down_at = None
 
     async def _slowness(self) -> None:
         ended = self._parts.hub.turn.slow - self._slow

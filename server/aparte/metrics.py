@@ -44,18 +44,22 @@ class Histogram:
 class Commits:
     """What one writer has done. Its thread counts the commits, the event loop the acknowledgements."""
 
-    __slots__ = ("acknowledged", "failed", "is_down", "operations", "seconds")
+    __slots__ = ("acknowledged", "failed", "operations", "seconds", "trouble")
 
     def __init__(self) -> None:
         self.operations = Histogram(OPERATIONS)
         self.seconds = Histogram(SECONDS)
         self.acknowledged = Histogram(SECONDS)  # from a message's arrival until its sender was answered
         self.failed = 0  # of which nothing was kept
-        self.is_down = False  # since the last one failed
+        self.trouble = ""  # why the last one failed; empty when it was kept
 
     def note(self, operations: int, seconds: float) -> None:
         self.operations.note(operations)
         self.seconds.note(seconds)
+
+    def fail(self, why: str) -> None:
+        self.failed += 1
+        self.trouble = why
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -30,7 +29,6 @@ from aparte.store.transaction import Recent, Tx
 from aparte.vault import Vault
 
 T = TypeVar("T")
-log = structlog.get_logger("aparte.store")
 RETRY_SECONDS: Final = failures.RETRY_SECONDS
 AGAIN: Final = 4  # times that a commit is tried again when another node stood in its way, or its connection was gone
 
@@ -86,7 +84,6 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._is_committing = False
-        self._down_at = 0.0
         self.commits = Commits()
 
     def start(self) -> None:
@@ -161,8 +158,8 @@ class Writer:
                 begun = time.monotonic()
                 done, published = self._commit(jobs)
                 self.commits.note(len(jobs), time.monotonic() - begun)
-                if self.commits.is_down and any(one.error is None for one in done):
-                    self._is_back()
+                if self.commits.trouble and any(one.error is None for one in done):
+                    self.commits.trouble = ""
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._answer, done, published)
         self._let_go()
@@ -190,23 +187,12 @@ class Writer:
                     raise  # one by one would fail as well
                 return self._patiently(jobs, together=False)
         except DBAPIError as error:
-            self._failed(error)
+            self.commits.fail(failures.name_of(error))
             down = failures.down(error)
             return [_Done(job, error=down) for job in jobs], []
         except Exception as error:  # noqa: BLE001 - the thread must live; every caller is told, nothing was kept
-            self._failed(error)
+            self.commits.fail(failures.name_of(error))
             return [_Done(job, error=error) for job in jobs], []
-
-    def _failed(self, error: Exception) -> None:
-        """Nothing of a commit was kept: the log has the first of a row."""
-        self.commits.failed += 1
-        if not self.commits.is_down:
-            self.commits.is_down, self._down_at = True, time.monotonic()
-            log.error("store.down", error=failures.name_of(error))
-
-    def _is_back(self) -> None:
-        self.commits.is_down = False
-        log.info("store.up", seconds=round(time.monotonic() - self._down_at, 1))
 
     def _patiently(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
         """As `_attempt`, and again where that helps. A commit during which the connection was lost is not repeated:
