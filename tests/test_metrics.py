@@ -201,6 +201,7 @@ async def test_a_letter_that_is_put_off_on_purpose_is_not_late(
             thread = await visitor.open("Hello")
             await visitor.do("start_check", conversation=thread, reference=BOOKING)
         await until(lambda: bool(server.letters))
+        await until(lambda: bool(server.parts.counts.outbox))
         await until(lambda: server.parts.counts.outbox["check.letter"].waiting == 1)
         await asyncio.sleep(0.3)
         found = await scrape(server)
