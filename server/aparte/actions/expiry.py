@@ -98,7 +98,9 @@ async def _forget_old(parts: Parts) -> int:
         return 0
     before = parts.store.now() - parts.settings.retention_days * DAY
 
-    async def forget(thread: str) -> bool:
+    async def forget(old: keeping.Old) -> bool:
+        thread = old[1]
+
         def apply(tx: Tx) -> bool:
             # Read again: the customer may have written since it was looked for.
             row = tx.conversation(thread)
@@ -124,7 +126,7 @@ async def _forget_old(parts: Parts) -> int:
         return True
 
     # Each page begins behind the one before, so that a conversation that cannot be forgotten stops no other.
-    forgotten, last = 0, ""
+    forgotten, last = 0, (0.0, "")
     while due := await parts.store.read(lambda c, last=last: keeping.untouched_since(c, before, AT_ONCE, last)):  # type: ignore[misc]  # a default is bound now
         forgotten += await _each(due, forget)
         last = due[-1]

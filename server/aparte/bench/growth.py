@@ -21,10 +21,9 @@ from aparte.frames import MessageBody
 from aparte.model import State
 from aparte.store import Store, Tx, conversations, new_id, people, sites
 from aparte.store.conversations import About, Conversation
-from aparte.vault import Vault
 
 TURNS: Final = 20  # messages of a seeded conversation
-AT_ONCE: Final = 50  # conversations in one commit
+AT_ONCE: Final = 500  # conversations in one commit: the disk is waited for seldom
 LONG: Final = 300  # messages of the one conversation whose history is read
 WAITING: Final = 10  # conversations in the queue, the same in both stores
 PAGE_BEFORE: Final = 150  # a page from the middle of the long one
@@ -32,65 +31,65 @@ PAGE_BEFORE: Final = 150  # a page from the middle of the long one
 Progress = Callable[[int], None]
 
 
-async def seed(made: Installation, messages: int, progress: Progress) -> None:
-    """Adds so many messages, in closed conversations of TURNS each. Args: progress: gets how many there are so far."""
-    vault = Vault.open(keyring=made.settings.keyring, root_key=made.settings.root_key)
-    try:
-        store = await Store.open(made.settings, vault)
-        try:
-            written = 0
-            while written < messages:
-                left = -(-(messages - written) // TURNS)
-                pairs = [(new_id(), new_id()) for _ in range(min(AT_ONCE, left))]
-                keys = vault.new_pairs(pairs)
-                await store.write(lambda tx, pairs=pairs, keys=keys: _add(tx, pairs, keys))  # type: ignore[misc]  # bound now
-                written += TURNS * len(pairs)
-                progress(written)
-        finally:
-            await store.close()
-    finally:
-        vault.close()
+async def add(store: Store, site: str, messages: int, progress: Progress = lambda _done: None) -> None:
+    """Adds so many messages to a store, in closed conversations of TURNS each, as they would have come: each customer
+    with a session, each conversation with its lines in the audit log. Args: progress: gets how many there are so far."""
+    written = 0
+    while written < messages:
+        left = -(-(messages - written) // TURNS)
+        pairs = [(new_id(), new_id()) for _ in range(min(AT_ONCE, left))]
+        keys = await store.off_loop(store.vault.new_pairs, pairs)
+        await store.write(lambda tx, pairs=pairs, keys=keys: _add(tx, site, pairs, keys))  # type: ignore[misc]  # bound now
+        written += TURNS * len(pairs)
+        progress(written)
 
 
-def _add(tx: Tx, pairs: list[tuple[str, str]], keys: list[tuple[int, int]]) -> None:
+def _add(tx: Tx, site: str, pairs: list[tuple[str, str]], keys: list[tuple[int, int]]) -> None:
     for (person, thread), (person_key, key) in zip(pairs, keys, strict=True):
-        people.add_visitor(tx, person, SITE, person_key)
-        row = Conversation(
-            id=thread,
-            site_id=SITE,
-            number=sites.next_number(tx, SITE),
-            visitor_id=person,
-            key_id=key,
-            lang="en",
-            about=conversations.seal_about(tx.vault, key, SITE, thread, About("Seeded")),
-            created_at=tx.now,
-            state=State.CLOSED,
-            is_frozen=False,
-            agent_id=None,
-            visitor_seq=0,
-            staff_seq=0,
-            last_said=0,
-            visitor_said=0,
-            staff_said=0,
-            unread=0,
-            held=0,
-            since=tx.now,
-            updated_at=tx.now,
-            active_at=tx.now,
-            visitor_delivered=0,
-            visitor_read=0,
-            staff_delivered=0,
-            staff_read=0,
-            check_id=None,
-            has_check=False,
-            standing=None,
-        )
+        people.add_visitor(tx, person, site, person_key)
+        people.add_visitor_session(tx, new_id(), person, site, tx.vault.mac("session", "visitor", new_token()))
+        row = _closed(tx, site, person, thread, key)
         conversations.add(tx.connection, row)
         tx.adopt(row)
         for turn in range(TURNS):
             said, sender = (ASKED, ("visitor", person)) if turn % 2 == 0 else (ANSWERED, ("agent", "seeded"))
             stored = tx.append(row, "message", MessageBody(said[turn % len(said)]), sender=sender, visible=True)
             row.last_said = stored.staff_seq
+        for deed in ("claim", "close"):
+            tx.audit(("agent", "seeded"), f"conversation.{deed}", thread)
+
+
+def _closed(tx: Tx, site: str, person: str, thread: str, key: int) -> Conversation:
+    return Conversation(
+        id=thread,
+        site_id=site,
+        number=sites.next_number(tx, site),
+        visitor_id=person,
+        key_id=key,
+        lang="en",
+        about=conversations.seal_about(tx.vault, key, site, thread, About("Seeded")),
+        created_at=tx.now,
+        state=State.CLOSED,
+        is_frozen=False,
+        agent_id=None,
+        visitor_seq=0,
+        staff_seq=0,
+        last_said=0,
+        visitor_said=0,
+        staff_said=0,
+        unread=0,
+        held=0,
+        since=tx.now,
+        updated_at=tx.now,
+        active_at=tx.now,
+        visitor_delivered=0,
+        visitor_read=0,
+        staff_delivered=0,
+        staff_read=0,
+        check_id=None,
+        has_check=False,
+        standing=None,
+    )
 
 
 @dataclass(slots=True)
@@ -188,5 +187,10 @@ def compare(small: Installation, big: Installation, repeats: int, progress: Prog
 
 
 def fill(made: Installation, messages: int, progress: Progress) -> None:
-    """As `seed`, while no server runs on the installation."""
-    asyncio.run(seed(made, messages, progress))
+    """`add` to an installation on which no server runs."""
+    asyncio.run(_fill(made, messages, progress))
+
+
+async def _fill(made: Installation, messages: int, progress: Progress) -> None:
+    async with made.opened() as store:
+        await add(store, SITE, messages, progress)

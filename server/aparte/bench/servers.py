@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,19 @@ class Installation:
     def logs(self) -> Path:
         return self.folder / "logs"
 
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[Store]:
+        """The store, while no server runs on it."""
+        vault = Vault.open(keyring=self.settings.ring(), root_key=self.settings.root_key)
+        try:
+            store = await Store.open(self.settings, vault)
+            try:
+                yield store
+            finally:
+                await store.close()
+        finally:
+            vault.close()
+
 
 def free_port() -> int:
     """A port that nobody listens on now."""
@@ -111,28 +124,21 @@ def make(folder: Path) -> Installation:
 
 
 async def _people(made: Installation) -> None:
-    vault = Vault.open(keyring=made.settings.keyring, root_key=made.settings.root_key)
-    try:
-        store = await Store.open(made.settings, vault)
-        try:
-            # A connector is named, so that the gate has something to guard; nobody asks it anything.
-            site = Site(
-                SITE,
-                "Bench",
-                origins=(made.origin,),
-                desk="Bench desk",
-                formats=("XXXXXX",),
-                records_url="http://127.0.0.1:9/records",
-                records_key="bench",
-                records_secret="b" * 40,
-            )
-            await sites.add_site(store, site)
-            for number in range(AGENTS):
-                await people.add_agent(store, f"Agent {number}", email(number), "agent", PASSWORD)
-        finally:
-            await store.close()
-    finally:
-        vault.close()
+    async with made.opened() as store:
+        # A connector is named, so that the gate has something to guard; nobody asks it anything.
+        site = Site(
+            SITE,
+            "Bench",
+            origins=(made.origin,),
+            desk="Bench desk",
+            formats=("XXXXXX",),
+            records_url="http://127.0.0.1:9/records",
+            records_key="bench",
+            records_secret="b" * 40,
+        )
+        await sites.add_site(store, site)
+        for number in range(AGENTS):
+            await people.add_agent(store, f"Agent {number}", email(number), "agent", PASSWORD)
 
 
 def email(number: int) -> str:

@@ -167,7 +167,7 @@ def signatures(connection: Connection, states: Sequence[str], limit: int) -> dic
 
 
 def inbox(connection: Connection, agent: str, *, all_assigned: bool, limit: int) -> list[Conversation]:
-    """The queue (oldest first), then what `agent` holds, and with `all_assigned` what colleagues hold."""
+    """The queue (oldest first), then what `agent` holds, and with `all_assigned` what colleagues hold (newest first)."""
     return [
         from_row(row)
         for query in (
@@ -183,7 +183,7 @@ def _open(limit: int) -> Select[Any]:
 
 
 def _assigned(agent: str, all_assigned: bool, limit: int) -> Select[Any]:
-    query = _open(limit).where(table.c.state == "assigned").order_by(table.c.updated_at.desc())
+    query = _open(limit).where(table.c.state == "assigned").order_by(table.c.since.desc())
     return query if all_assigned else query.where(table.c.agent_id == agent)
 
 

@@ -214,6 +214,7 @@ def unread_after(connection: Connection, row: Conversation, visitor_seq: int) ->
     """How many of the visitor's messages have a number above this mark."""
     query = select(table.c.visitor_seq).where(
         table.c.conversation_id == row.id,
+        table.c.staff_seq > visitor_seq,  # never below the visitor's number, so the primary key finds the place
         table.c.visitor_seq > visitor_seq,
         table.c.sender_kind == "visitor",
         table.c.kind == "message",

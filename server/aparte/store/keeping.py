@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import structlog
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, tuple_
 from sqlalchemy.exc import DatabaseError
 
 from aparte.store import conversations
@@ -45,10 +45,18 @@ def _alone(connection: Connection, conversation_id: str) -> Conversation | None:
         return None
 
 
-def untouched_since(connection: Connection, before: float, limit: int, after: str = "") -> list[str]:
-    """The conversations, closed or not, in which nothing has happened since then; by id, from behind `after`."""
-    found = select(conversation.c.id).where(conversation.c.updated_at < before, conversation.c.id > after)
-    return [row.id for row in connection.execute(found.order_by(conversation.c.id).limit(limit))]
+Old = tuple[float, str]
+"""A conversation that may go: when it began, and its id. In this order they are looked for."""
+
+
+def untouched_since(connection: Connection, before: float, limit: int, after: Old = (0.0, "")) -> list[Old]:
+    """The conversations, closed or not, in which nothing has happened since then, from behind `after`. Only those that
+    began before it are looked at, so that the young ones, which are nearly all, cost nothing."""
+    began, table = tuple_(conversation.c.created_at, conversation.c.id), conversation.c
+    found = select(table.created_at, table.id).where(
+        table.created_at < before, began > tuple_(*after), table.updated_at < before
+    )
+    return [(row.created_at, row.id) for row in connection.execute(found.order_by(*began.clauses).limit(limit))]
 
 
 def forget(tx: Tx, row: Conversation) -> None:

@@ -115,7 +115,11 @@ conversation = Table(
     Column("check_id", Text, nullable=True),
     Column("has_check", Boolean, nullable=False),  # it can still succeed, so no other is offered
     Column("standing", LargeBinary, nullable=True),
-    Index("ix_conversation_inbox", "state", "agent_id"),
+    # The queue and what is held, oldest or newest first, however much nobody ever closed.
+    Index("ix_conversation_queue", "state", "since"),
+    Index("ix_conversation_inbox", "state", "agent_id", "since"),
+    # What is old enough to be forgotten: a message does not move it, as it would move its time of change.
+    Index("ix_conversation_created", "created_at", "id"),
     # Few of many: looked through every few seconds for proofs whose time is over.
     Index(
         "ix_conversation_proven",
@@ -176,6 +180,7 @@ tally = Table(
     Column("key", LargeBinary, nullable=False),
     Column("at", Float, nullable=False),
     Index("ix_tally", "scope", "key", "at"),
+    Index("ix_tally_at", "at"),  # what counts no longer, whatever it was
 )
 
 outbox = Table(

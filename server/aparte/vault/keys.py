@@ -145,7 +145,7 @@ class Vault:
         self._chain = Chain(values["id"].decode(errors="replace"), root)
         promised = self._check(values)
         try:
-            keys = [self._chain.unwrap(row) for row in ring.of_kinds(tx, (INSTALLATION, PURPOSE))]
+            keys = [self._chain.unwrap(row) for row in ring.own(tx)]
         except errors.Unreadable:
             raise errors.StoreDown(_DAMAGED) from None
         self._purposes = {key.row.owner: key.secret for key in keys if key.row.kind == PURPOSE}

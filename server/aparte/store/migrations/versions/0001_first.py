@@ -81,7 +81,9 @@ def upgrade() -> None:
         sa.Column("standing", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_conversation_inbox", "conversation", ["state", "agent_id"], unique=False)
+    op.create_index("ix_conversation_queue", "conversation", ["state", "since"], unique=False)
+    op.create_index("ix_conversation_inbox", "conversation", ["state", "agent_id", "since"], unique=False)
+    op.create_index("ix_conversation_created", "conversation", ["created_at", "id"], unique=False)
     op.create_index(
         "ix_conversation_proven",
         "conversation",
@@ -181,6 +183,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_tally", "tally", ["scope", "key", "at"], unique=False)
+    op.create_index("ix_tally_at", "tally", ["at"], unique=False)
     op.create_table(
         "visitor",
         sa.Column("id", TEXT, nullable=False),
