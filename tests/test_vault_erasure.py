@@ -15,7 +15,7 @@ import pytest
 
 from aparte import errors
 from aparte.vault import Vault, rootkey
-from aparte.vault.ring import FileRing, find
+from aparte.vault.ring import NEEDLE_BYTES, FileRing, find
 from keyrings import change, core, on_disk, select, wrapped
 
 LINE = ("message", "airline", "c_dupont", "m_1", 1, 0, "visitor", "text")
@@ -182,15 +182,19 @@ def test_it_forgets_while_others_write(vault: Vault, keyring: Path) -> None:
     assert not any(core(needle) in on_disk(keyring) for needle in needles)
 
 
-def test_it_finds_a_run_of_bytes_wherever_it_lies(tmp_path: Path) -> None:
-    needle, chunk = bytes(range(28)), 1 << 20
-    for at in (0, 1, chunk - 28, chunk - 27, chunk - 1, chunk, 2 * chunk - 5, 3 * chunk - 28):
-        path = tmp_path / f"at-{at}"
-        path.write_bytes(bytes(at) + needle + bytes(3 * chunk - at - 28))
+@pytest.mark.parametrize("size", [NEEDLE_BYTES, 28])
+def test_it_finds_a_run_of_bytes_wherever_it_lies(tmp_path: Path, size: int) -> None:
+    needle, chunk = bytes(range(1, 1 + size)), 1 << 16
+    end = 2 * chunk + 5
+    path = tmp_path / "file"
+    for at in (*range(9), *range(chunk - size - 1, chunk + 9), *range(end - size - 8, end - size + 1)):
+        path.write_bytes(bytes(at) + needle + bytes(end - at - size))
         with path.open("rb") as file:
-            assert find(file.fileno(), [b"another", needle]) is True
+            assert find(file.fileno(), [b"another" * 4, needle]) is True
             assert find(file.fileno(), [needle[::-1]]) is False
             assert find(file.fileno(), []) is False
+    with path.open("rb") as file, pytest.raises(ValueError, match="trace"):
+        find(file.fileno(), [needle, needle[: NEEDLE_BYTES - 1]])
 
 
 def test_it_keeps_its_locks_after_looking_for_traces(vault: Vault, keyring: Path) -> None:
