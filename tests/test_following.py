@@ -12,13 +12,11 @@ import pytest
 import websockets
 
 from aparte.actions import following
-from aparte.errors import StoreDown
 from aparte.hub import Peer
 from aparte.jobs import Jobs
-from aparte.store import Store
 from clients import AgentDesk, Visitor
 from harness import Server, Start
-from threads import append, note, row_of
+from threads import append, note
 
 
 def last(client: Visitor | AgentDesk, thread: str) -> dict[str, Any]:
@@ -303,82 +301,3 @@ async def test_one_who_never_reads_is_cut_and_the_others_go_on(start: Start) -> 
         again = await server.visitor(token=visitor.token, **last(visitor, thread))  # it resumes whole
         await again.settle()
         assert "reset" not in again.types()
-
-
-# ── what another node wrote ─────────────────────────────────────────────────────────────────────────────────────
-
-
-async def texts_in_order(client: Visitor | AgentDesk, wanted: list[str]) -> None:
-    """Waits for these messages, and that nothing but them came, in this order and without a gap."""
-    for text in wanted:
-        await client.event("message", text=text)
-    await client.settle()
-    events = [frame for frame in map(json.loads, client.raw) if frame["t"] == "event" and frame["kind"] == "message"]
-    assert [frame["body"]["text"] for frame in events][-len(wanted) :] == wanted
-    assert client.wrong == []
-
-
-async def test_what_another_node_wrote_is_read_before_what_comes_after_it(server: Server) -> None:
-    visitor, claire, thread = await server.meeting()
-    other = await Store.open(server.settings, server.store.vault)
-    try:
-        for number in range(3):
-            await append(other, thread, f"elsewhere {number}")
-    finally:
-        await other.close()
-    await visitor.say(thread, "here")
-    for client in (visitor, claire):
-        await texts_in_order(client, ["elsewhere 0", "elsewhere 1", "elsewhere 2", "here"])
-
-
-async def test_a_hint_brings_what_another_node_wrote(server: Server) -> None:
-    visitor, claire, thread = await server.meeting()
-    other = await Store.open(server.settings, server.store.vault)
-    try:
-        await append(other, thread, "elsewhere")
-        await note(other, thread, "hidden")
-        await append(other, thread, "and again")
-    finally:
-        await other.close()
-    row = await row_of(server.store, thread)
-    server.parts.hub.hint(thread, row.staff_seq, row.visitor_seq)
-    for client in (visitor, claire):
-        await texts_in_order(client, ["elsewhere", "and again"])
-    server.parts.hub.hint(thread, row.staff_seq, row.visitor_seq)  # once more, and late: nothing comes twice
-    server.parts.hub.hint(thread, 1, 1)
-    await visitor.settle()
-    assert server.parts.hub.behind == set()
-
-
-async def test_positions_find_what_no_hint_told(server: Server) -> None:
-    visitor, claire, thread = await server.meeting()
-    other = await Store.open(server.settings, server.store.vault)
-    try:
-        await append(other, thread, "unheard")
-    finally:
-        await other.close()
-    await Jobs(server.parts)._positions()
-    for client in (visitor, claire):
-        await texts_in_order(client, ["unheard"])
-
-
-async def test_what_could_not_be_read_is_read_later(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor, _, thread = await server.meeting()
-    other = await Store.open(server.settings, server.store.vault)
-    try:
-        await append(other, thread, "elsewhere")
-    finally:
-        await other.close()
-    read, failed = server.store.read, 0
-
-    async def fails_twice(query: Any) -> Any:
-        nonlocal failed
-        if "_refill" in query.__qualname__ and failed < 2:
-            failed += 1
-            raise StoreDown
-        return await read(query)
-
-    monkeypatch.setattr(server.store, "read", fails_twice)
-    await visitor.say(thread, "here")
-    await texts_in_order(visitor, ["elsewhere", "here"])
-    assert failed == 2

@@ -7,6 +7,8 @@ same way: its bell tells how far a thread has got, and what is missing is read. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 from aparte.actions import door, nodes
 from aparte.actions.parts import Parts
@@ -27,9 +29,11 @@ from aparte.frames import (
 )
 from aparte.hub import Peer, Watch
 from aparte.model import AgentCaller
-from aparte.store import Connection, Directory, Stored, Tx, conversations, events
+from aparte.store import Connection, Directory, Stored, Tx, events, keeping
 from aparte.store.conversations import Conversation
 from aparte.views import staff_event, visitor_event
+
+AT_ONCE: Final = 64  # threads of which what was missed is read together
 
 
 def _frames(found: Iterable[Stored], directory: Directory, *, staff: bool) -> list[Event]:
@@ -139,32 +143,37 @@ async def refill(parts: Parts) -> None:
     behind, parts.hub.behind = parts.hub.behind, set()
     try:
         while behind:
-            conversation = next(iter(behind))
-            await _refill(parts, conversation, staff=True)
-            await _refill(parts, conversation, staff=False)
-            behind.discard(conversation)
+            some = list(islice(behind, AT_ONCE))
+            await _refill(parts, some)
+            behind.difference_update(some)
     finally:
         parts.hub.behind |= behind
 
 
-async def _refill(parts: Parts, conversation: str, *, staff: bool) -> None:
-    while (after := parts.hub.lowest(conversation, staff=staff)) is not None:
+async def _refill(parts: Parts, threads: list[str]) -> None:
+    """Reads for all of them together: at a busy node each message of another one would cost a transaction else."""
+    left = [(conversation, staff) for conversation in threads for staff in (True, False)]
+    while left:
+        after = {which: number for which in left if (number := parts.hub.lowest(which[0], staff=which[1])) is not None}
 
-        def read(connection: Connection, after: int = after) -> tuple[list[Stored], int]:
-            row = conversations.find(connection, conversation)
-            if row is None:
-                return [], 0  # forgotten meanwhile
-            found = events.page(
-                connection, parts.store.vault, row, for_visitor=not staff, after=after, limit=PAGE_EVENTS
-            )
-            return found, row.staff_seq if staff else row.visitor_seq
+        def read(
+            connection: Connection, after: dict[tuple[str, bool], int] = after
+        ) -> list[tuple[str, bool, list[Stored], int]]:
+            rows = {row.id: row for row in keeping.readable(connection, {conversation for conversation, _ in after})}
+            # Without those that were forgotten meanwhile.
+            known = {which: number for which, number in after.items() if which[0] in rows}
+            wanted = [(rows[conversation], not staff, number) for (conversation, staff), number in known.items()]
+            found = events.missed(connection, parts.store.vault, wanted, PAGE_EVENTS)
+            tops = [row.visitor_seq if for_visitor else row.staff_seq for row, for_visitor, _ in wanted]
+            return [(*which, one, top) for which, one, top in zip(known, found, tops, strict=True)]
 
-        found, top = await parts.store.read(read)
-        parts.hub.deliver(conversation, found, staff=staff)
-        if staff:
-            _take_away(parts, found)
-        if after + len(found) >= top:
-            return
+        left = []
+        for conversation, staff, found, top in await parts.store.read(read) if after else ():
+            parts.hub.deliver(conversation, found, staff=staff)
+            if staff:
+                _take_away(parts, found)
+            if after[conversation, staff] + len(found) < top:
+                left.append((conversation, staff))
 
 
 async def _note_reading(parts: Parts, caller: AgentCaller, conversation: str) -> None:

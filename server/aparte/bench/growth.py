@@ -1,4 +1,4 @@
-"""What a long history costs: two stores, a small one and a seeded one, asked the same things in turn.
+"""What a long history costs: stores, an empty one and seeded ones, asked the same things in turn.
 
 Knows how to fill a store by the product's own code, and what people wait for. Must not know what a good figure is.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import uvloop
 
+from aparte.actions import tokens
 from aparte.bench.load import ANSWERED, ASKED
 from aparte.bench.servers import SITE, Installation
 from aparte.bench.talk import Desk, Talk, join, new_cid, new_token, of, visitor
@@ -25,7 +26,7 @@ from aparte.store.conversations import About, Conversation
 TURNS: Final = 20  # messages of a seeded conversation
 AT_ONCE: Final = 500  # conversations in one commit: the disk is waited for seldom
 LONG: Final = 300  # messages of the one conversation whose history is read
-WAITING: Final = 10  # conversations in the queue, the same in both stores
+WAITING: Final = 10  # conversations in the queue, the same in all stores
 PAGE_BEFORE: Final = 150  # a page from the middle of the long one
 
 Progress = Callable[[int], None]
@@ -37,21 +38,28 @@ async def add(store: Store, site: str, messages: int, progress: Progress = lambd
     written = 0
     while written < messages:
         left = -(-(messages - written) // TURNS)
-        pairs = [(new_id(), new_id()) for _ in range(min(AT_ONCE, left))]
-        keys = await store.off_loop(store.vault.new_pairs, pairs)
-        await store.write(lambda tx, pairs=pairs, keys=keys: _add(tx, site, pairs, keys))  # type: ignore[misc]  # bound now
-        written += TURNS * len(pairs)
+        await conversations_of(store, site, min(AT_ONCE, left), TURNS)
+        written += TURNS * min(AT_ONCE, left)
         progress(written)
 
 
-def _add(tx: Tx, site: str, pairs: list[tuple[str, str]], keys: list[tuple[int, int]]) -> None:
-    for (person, thread), (person_key, key) in zip(pairs, keys, strict=True):
+async def conversations_of(store: Store, site: str, count: int, turns: int) -> list[tuple[str, str]]:
+    """Adds so many customers with a closed conversation each, in one commit. Returns: of each the token that the
+    browser would have, and the conversation."""
+    new = [(new_id(), new_id(), new_token()) for _ in range(count)]
+    keys = await store.off_loop(store.vault.new_pairs, [(person, thread) for person, thread, _ in new])
+    await store.write(lambda tx: _add(tx, site, new, keys, turns))
+    return [(token, thread) for _, thread, token in new]
+
+
+def _add(tx: Tx, site: str, new: list[tuple[str, str, str]], keys: list[tuple[int, int]], turns: int) -> None:
+    for (person, thread, token), (person_key, key) in zip(new, keys, strict=True):
         people.add_visitor(tx, person, site, person_key)
-        people.add_visitor_session(tx, new_id(), person, site, tx.vault.mac("session", "visitor", new_token()))
+        people.add_visitor_session(tx, new_id(), person, site, tokens.token_hash(tx.vault, token))
         row = _closed(tx, site, person, thread, key)
         conversations.add(tx.connection, row)
         tx.adopt(row)
-        for turn in range(TURNS):
+        for turn in range(turns):
             said, sender = (ASKED, ("visitor", person)) if turn % 2 == 0 else (ANSWERED, ("agent", "seeded"))
             stored = tx.append(row, "message", MessageBody(said[turn % len(said)]), sender=sender, visible=True)
             row.last_said = stored.staff_seq
@@ -92,6 +100,15 @@ def _closed(tx: Tx, site: str, person: str, thread: str, key: int) -> Conversati
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A store with its history: and in it the customer, by the browser's token, whose conversation has LONG messages."""
+
+    made: Installation
+    token: str
+    thread: str
+
+
 @dataclass(slots=True)
 class Place:
     """One store's server, with an agent at work in it."""
@@ -109,26 +126,22 @@ class Place:
         self.took.setdefault(name, []).append(time.perf_counter() - start)
 
 
-async def _enter(made: Installation) -> Place:
+async def _enter(filled: Filled) -> Place:
+    made = filled.made
     desk = Desk(made)
-    await desk.open()
+    await desk.open(1)
     talk = await desk.agent(0)
-    for _ in range(WAITING):
-        waiting = await visitor(made, new_token())
-        await _open(waiting, ASKED[0])
-        waiting.wire.cut()
-    guest = await visitor(made, new_token())
-    thread = await _open(guest, ASKED[1])
-    await join(talk, thread)
-    for number in range(LONG):
-        await _post(guest, thread, ASKED[number % len(ASKED)])
-    return Place(made, desk, talk, guest, thread)
+    await asyncio.gather(*(_wait_in_line(made) for _ in range(WAITING)))
+    guest = await visitor(made, filled.token)
+    await _post(guest, filled.thread, ASKED[0])  # opens it again
+    await join(talk, filled.thread)
+    return Place(made, desk, talk, guest, filled.thread)
 
 
-async def _open(talk: Talk, text: str) -> str:
-    cid = new_cid()
-    opened = await talk.ask({"t": "open", "cid": cid, "text": text}, of("opened", cid=cid))
-    return str(opened["conversation"]["id"])
+async def _wait_in_line(made: Installation) -> None:
+    talk, cid = await visitor(made, new_token()), new_cid()
+    await talk.ask({"t": "open", "cid": cid, "text": ASKED[0]}, of("opened", cid=cid))
+    talk.wire.cut()
 
 
 async def _post(talk: Talk, thread: str, text: str) -> None:
@@ -163,10 +176,8 @@ WAITS: Final[dict[str, Callable[[Place], Awaitable[None]]]] = {
 }
 
 
-async def _compare(
-    small: Installation, big: Installation, repeats: int, progress: Progress
-) -> dict[str, tuple[float, float]]:
-    places = [await _enter(small), await _enter(big)]
+async def _compare(stores: Sequence[Filled], repeats: int, progress: Progress) -> dict[str, list[float]]:
+    places = [await _enter(filled) for filled in stores]
     for repeat in range(repeats):
         for name, work in WAITS.items():
             for place in places[:: 1 if repeat % 2 else -1]:
@@ -175,22 +186,24 @@ async def _compare(
     for place in places:
         place.talk.wire.cut()
         place.guest.wire.cut()
-    return {name: (statistics.median(places[0].took[name]), statistics.median(places[1].took[name])) for name in WAITS}
+    return {name: [statistics.median(place.took[name]) for place in places] for name in WAITS}
 
 
-def compare(small: Installation, big: Installation, repeats: int, progress: Progress) -> dict[str, tuple[float, float]]:
-    """Of each wait, the median in seconds on the small store's server and on the big one's. Both are running.
+def compare(stores: Sequence[Filled], repeats: int, progress: Progress) -> dict[str, list[float]]:
+    """Of each wait, the median in seconds on the server of each store. All of them are running.
 
     Args: progress: gets how many repeats are done. Raises: Unavailable.
     """
-    return uvloop.run(_compare(small, big, repeats, progress))
+    return uvloop.run(_compare(stores, repeats, progress))
 
 
-def fill(made: Installation, messages: int, progress: Progress) -> None:
-    """`add` to an installation on which no server runs."""
-    asyncio.run(_fill(made, messages, progress))
+def fill(made: Installation, messages: int, progress: Progress) -> Filled:
+    """`add` to an installation on which no server runs, and the long conversation."""
+    return asyncio.run(_fill(made, messages, progress))
 
 
-async def _fill(made: Installation, messages: int, progress: Progress) -> None:
+async def _fill(made: Installation, messages: int, progress: Progress) -> Filled:
     async with made.opened() as store:
         await add(store, SITE, messages, progress)
+        [(token, thread)] = await conversations_of(store, SITE, 1, LONG)
+        return Filled(made, token, thread)

@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import gc
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import msgspec
 
-from aparte.bench.servers import Installation, Running
+from aparte.bench.servers import Installation
 from aparte.bench.talk import Desk, Talk, join, new_cid, new_token, of, visitor
 from aparte.bench.wire import Wire, connect, frame
 from aparte.errors import Unavailable
@@ -109,6 +111,28 @@ async def _settled(is_so: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+async def _at(due: float) -> None:
+    """Waits until then (of time.perf_counter). The loop's timers are good to a millisecond, so the last one is spent
+    looking. It lets the loop do its other work at least once, also when it is late."""
+    while True:
+        await asyncio.sleep(max(0.0, due - time.perf_counter() - 0.0015))
+        if time.perf_counter() >= due:
+            return
+
+
+class Counted(Protocol):
+    """Server processes under load."""
+
+    @property
+    def name(self) -> str: ...
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+
+    def require_alive(self) -> None:
+        """Raises Unavailable."""
+
+
 class Sender:
     """One closed loop: the next message goes when the last one is answered."""
 
@@ -125,13 +149,13 @@ class Sender:
             for text in sentences
         ]
 
-    def next_frame(self) -> tuple[str, bytes]:
+    def next_frame(self) -> bytes:
         """A post under a new client id, made as `new_cid` makes it, but without its cost."""
         self._sent += 1
         at = int(time.time() * 1000)
         cid = f"{at >> 16:08x}-{at & 0xFFFF:04x}-7000-8000-{self._number:03x}{self._sent:09x}"
         tail = self._tails[(self._sent + self._number) % len(self._tails)]
-        return cid, frame(b'{"t":"post","cid":"' + cid.encode() + tail)
+        return frame(b'{"t":"post","cid":"' + cid.encode() + tail)
 
     def go(self) -> None:
         self.is_going = True
@@ -139,7 +163,7 @@ class Sender:
 
     def _next(self) -> None:
         self.is_waiting = True
-        self.wire.write(self.next_frame()[1])
+        self.wire.write(self.next_frame())
 
     def answered(self, payload: bytes) -> None:
         """The visitor's socket said something: of many frames, the acknowledgement counts."""
@@ -156,7 +180,7 @@ class Sender:
             self._next()
 
 
-async def round_of(senders: list[Sender], server: Running, seconds: float) -> Sample:
+async def round_of(senders: list[Sender], server: Counted, seconds: float) -> Sample:
     """All senders at once for `seconds`, after a warm-up that does not count; then waits for the last answers."""
     with _undisturbed():
         for sender in senders:
@@ -200,22 +224,25 @@ class Hall:
         self.senders: list[Sender] = []  # a visitor, then the agent of that conversation, and so on
         self.delivered = 0  # messages that came to the other side
         self._desks: list[Talk] = []
-        self._sent_at: dict[bytes, float] = {}
+        self._due: list[deque[float]] = []  # of each sender: when what has not arrived was due
         self._took: list[float] = []
 
     async def open(self, made: Installation, desk: Desk) -> None:
-        """Brings everybody in. Raises Unavailable."""
+        """Brings everybody in: visitors to the server of `made`, agents to that of `desk`. Raises Unavailable."""
         agents = SENDERS // 10
         self._desks = [await desk.agent(number) for number in range(agents)]
-        for number in range(0, SENDERS, 2):
+
+        async def meet(number: int) -> tuple[Sender, Sender]:
             talk = await visitor(made, new_token())
             asked = {"t": "open", "cid": new_cid(), "text": ASKED[0]}
             opened = await talk.ask(asked, of("opened", cid=asked["cid"]))
             conversation = opened["conversation"]["id"]
             own = self._desks[number // 2 % agents]
             await join(own, conversation)
-            self.senders.append(Sender(talk.wire, conversation, number))
-            self.senders.append(Sender(own.wire, conversation, number + 1, ANSWERED))
+            return Sender(talk.wire, conversation, number), Sender(own.wire, conversation, number + 1, ANSWERED)
+
+        for pair in await asyncio.gather(*(meet(number) for number in range(0, SENDERS, 2))):
+            self.senders += pair
         for sender in self.senders[::2]:
             sender.wire.on_text = self._at_a_visitor
         for one in self._desks:
@@ -243,7 +270,7 @@ class Hall:
         if at >= 7 and payload.startswith((b'{"t":"ack"', b'{"t":"error"')):
             self.senders[int(payload[at + 24 : at + 27], 16)].answered(payload)
 
-    async def round(self, server: Running, seconds: float) -> Sample:
+    async def round(self, server: Counted, seconds: float) -> Sample:
         """As `round_of`. Raises Unavailable too when a message was acknowledged and did not reach the other side."""
         before, sent = self.delivered, sum(one.done for one in self.senders)
         sample = await round_of(self.senders, server, seconds)
@@ -255,36 +282,47 @@ class Hall:
 
     # ── one at a time ────────────────────────────────────────────────────────────────────────────────────
 
-    def _clock(self, payload: bytes) -> None:
-        if not payload.startswith(b'{"t":"event"'):
-            return
-        now = time.perf_counter()
-        at = payload.rfind(b'"cid":"')
-        sent_at = self._sent_at.pop(payload[at + 7 : at + 43], None)
-        if sent_at is not None:
-            self._took.append(now - sent_at)
+    def _clock_at_an_agent(self, payload: bytes) -> None:
+        if payload.startswith(b'{"t":"event"') and b'"sender":{"kind":"visitor"' in payload:
+            at = payload.rfind(b'"cid":"')
+            self._take(self._due[int(payload[at + 31 : at + 34], 16)])
 
-    async def trickle(self, server: Running, *, per_second: float, seconds: float) -> list[float]:
-        """Messages at an even pace, sent whether or not the last has arrived.
+    def _clock_at_a_visitor(self, payload: bytes, due: deque[float]) -> None:
+        # An agent's client id is not told to visitors; but what an agent says in a conversation comes in its order.
+        if payload.startswith(b'{"t":"event"') and b'"sender":{"kind":"agent"' in payload:
+            self._take(due)
 
-        Returns: for each, the seconds from the visitor's send to the agent's socket, sorted. Raises Unavailable.
+    def _take(self, due: deque[float]) -> None:
+        if due:
+            self._took.append(time.perf_counter() - due.popleft())
+
+    async def trickle(
+        self, server: Counted, *, per_second: float, seconds: float, until: asyncio.Event | None = None
+    ) -> list[float]:
+        """Messages at an even pace from both sides in turn, sent whether or not the last has arrived. A message counts
+        from when it was due: a server that makes its senders wait does not look quick for it.
+
+        Args: until: ends it before the time. Returns: for each, the seconds until it is on the other side's socket,
+        sorted; of those that never came there is none.
         """
+        self._took, self._due = [], [deque() for _ in self.senders]
+        for number in range(0, SENDERS, 2):
+            self.senders[number].wire.on_text = partial(self._clock_at_a_visitor, due=self._due[number + 1])
         for one in self._desks:
-            one.wire.on_text = self._clock
-        self._took = []
+            one.wire.on_text = self._clock_at_an_agent
         total = int(per_second * seconds)
         with _undisturbed():
             start = time.perf_counter()
             for number in range(total):
-                await asyncio.sleep(max(0.0, start + number / per_second - time.perf_counter()))
-                sender = self.senders[number * 2 % SENDERS]  # the visitors
-                cid, whole = sender.next_frame()
-                self._sent_at[cid.encode()] = time.perf_counter()
-                sender.wire.write(whole)
-            await _settled(lambda: not self._sent_at)
+                due = start + number / per_second
+                await _at(due)
+                at = number * 7 % SENDERS  # 7 and SENDERS share no factor, so each has its turn
+                self._due[at].append(due)
+                self.senders[at].wire.write(self.senders[at].next_frame())
+                if until is not None and until.is_set():
+                    break
+            await _settled(lambda: not any(self._due))
         server.require_alive()
-        if self._sent_at:
-            raise Unavailable(f"Of {total} messages, {len(self._sent_at)} did not reach the agents.")
         return sorted(self._took)
 
 

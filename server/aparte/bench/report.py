@@ -46,6 +46,11 @@ class Row:
         return {**row, "holds": self.holds}
 
 
+def quantile(ordered: list[float], share: float) -> float:
+    """The value below which this share of the sorted values lies."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
 def none_of(name: str, count: int) -> Row:
     """A count that must be 0."""
     return Row(name, count, "", 0, None, better="less")

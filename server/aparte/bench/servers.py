@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -16,9 +17,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from aparte.actions import people, sites
@@ -57,10 +59,11 @@ RAISED: Final[dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The folders of one run, and the port that its server listens on."""
+    """The folders of one run, and the port that its server, or one of its servers, listens on."""
 
     folder: Path
     settings: Settings
+    name: str = "serve"  # of this server among those on the same store
 
     @property
     def port(self) -> int:
@@ -72,7 +75,7 @@ class Installation:
 
     @property
     def config_file(self) -> Path:
-        return self.folder / "aparte.toml"
+        return self.folder / f"{self.name}.toml"
 
     @property
     def logs(self) -> Path:
@@ -100,8 +103,11 @@ def free_port() -> int:
     return port
 
 
-def make(folder: Path) -> Installation:
-    """Folders, keys, database, one site and its agents. Raises BadInput when something is in the folder already."""
+def make(folder: Path, urls: Mapping[str, str] = MappingProxyType({})) -> Installation:
+    """Folders, keys, database, one site and its agents. Raises BadInput when something is in the folder already.
+
+    Args: urls: the settings that lead to PostgreSQL's databases, instead of files in the folder.
+    """
     folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} is not empty. Name a new folder, so that nothing old is mixed with what is measured.")
@@ -112,14 +118,30 @@ def make(folder: Path) -> Installation:
         keyring=folder / "keyring" / "keyring.db",
         root_key=folder / "key" / "root.key",
         port=free_port(),
-        **RAISED,  # type: ignore[arg-type]  # mypy takes every value of the mapping for every field
+        **urls,  # type: ignore[arg-type]  # mypy takes every value of a mapping for every field
+        **RAISED,  # type: ignore[arg-type]  # as above
     )
-    made = Installation(folder, settings)
-    lines = [f"{name} = {json.dumps(str(getattr(settings, name)))}" for name in ("data", "keyring", "root_key")]
+    made = _configured(Installation(folder, settings), urls)
+    Vault.create(keyring=settings.ring(), root_key=settings.root_key).close()
+    asyncio.run(_people(made))
+    return made
+
+
+def beside(made: Installation, name: str) -> Installation:
+    """Another node on the same store, on a port of its own."""
+    urls = {"database_url": made.settings.database_url, "keyring_url": made.settings.keyring_url}
+    folder = made.folder / name
+    folder.mkdir(mode=0o700)
+    settings = dataclasses.replace(made.settings, data=folder, port=free_port())
+    return _configured(Installation(made.folder, settings, name), urls)
+
+
+def _configured(made: Installation, urls: Mapping[str, str]) -> Installation:
+    settings = made.settings
+    texts = {name: str(getattr(settings, name)) for name in ("data", "keyring", "root_key")}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {**texts, **urls}.items()]
     lines += [f"{name} = {value}" for name, value in {"port": settings.port, **RAISED}.items()]
     made.config_file.write_text("\n".join(lines) + "\n", "utf-8")
-    Vault.create(keyring=settings.keyring, root_key=settings.root_key).close()
-    asyncio.run(_people(made))
     return made
 
 
@@ -167,10 +189,32 @@ class Running:
                 return int(line.split()[1]) * 1024
         raise Unavailable(f"The {self.name} process has ended.")
 
+    def handles(self) -> int:
+        """Open files, sockets among them."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def threads(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
     def require_alive(self) -> None:
         """Raises Unavailable."""
         if self.process.poll() is not None:
             raise Unavailable(f"The {self.name} process ended with status {self.process.returncode}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several processes, counted as one."""
+
+    all: tuple[Running, ...]
+    name: str = "nodes"
+
+    def cpu_seconds(self) -> float:
+        return sum(one.cpu_seconds() for one in self.all)
+
+    def require_alive(self) -> None:
+        for one in self.all:
+            one.require_alive()
 
 
 @contextlib.contextmanager
@@ -214,7 +258,7 @@ def serve(made: Installation) -> Iterator[Running]:
 def serving(made: Installation) -> Iterator[Running]:
     """`aparte serve`, just started."""
     program = _SERVE.format(file=str(made.config_file))
-    with process("serve", ["-c", program], made.logs, made.folder / "tmp") as running:
+    with process(made.name, ["-c", program], made.logs, made.folder / "tmp") as running:
         yield running
 
 
@@ -228,7 +272,7 @@ def wait_ready(running: Running, made: Installation) -> None:
             if status_of(made.port, "/readyz") == 200:
                 return
         time.sleep(0.003)
-    raise Unavailable(f"The server did not become ready. Its log: {made.logs / 'serve.log'}")
+    raise Unavailable(f"The server did not become ready. Its log: {made.logs / made.name}.log")
 
 
 def status_of(port: int, path: str) -> int:

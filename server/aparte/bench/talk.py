@@ -102,9 +102,9 @@ class Desk:
         self._made = made
         self._cookies: list[str] = []
 
-    async def open(self) -> None:
-        """Signs every agent in. Raises Unavailable."""
-        self._cookies = [await asyncio.to_thread(self._sign_in, number) for number in range(AGENTS)]
+    async def open(self, agents: int = AGENTS) -> None:
+        """Signs so many agents in. Raises Unavailable."""
+        self._cookies = [await asyncio.to_thread(self._sign_in, number) for number in range(agents)]
 
     def _sign_in(self, number: int) -> str:
         body = msgspec.json.encode({"email": email(number), "password": PASSWORD})
@@ -125,7 +125,7 @@ class Desk:
 
     async def agent(self, number: int, kind: type[Talk] = Talk) -> Any:
         """A new socket of the agent `number`, past its welcome. Args: kind: what to make of the wire."""
-        cookie = self._cookies[number % AGENTS]
+        cookie = self._cookies[number % len(self._cookies)]
         said, _ = await asyncio.to_thread(self._post, "/api/ticket", cookie, b"")
         ticket = msgspec.json.decode(said)["ticket"]
         talk = kind(await connect(self._made.port, "/ws/agent", origin=self._made.origin, cookie=cookie))

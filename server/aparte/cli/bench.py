@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,9 +40,28 @@ from aparte.cli import parts
     metavar="N",
     help="Compare a store of N messages with a nearly empty one; a million takes some minutes.",
 )
-def bench(
-    dialogues: Path | None, data: Path | None, json_file: Path | None, check: bool, rounds: int, seed: int
-) -> None:
+@click.option("--nodes", is_flag=True, help="Measure two nodes on one PostgreSQL against one (extra: cluster).")
+@click.option(
+    "--soak",
+    type=click.FloatRange(0, 1_440),
+    default=0.0,
+    metavar="MINUTES",
+    help="Let people talk for so long, and see whether the server grows.",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Draw latency against load into this folder and, with --seed, waits against the length of the history.",
+)
+@click.option(
+    "--store",
+    type=click.Choice(("sqlite", "postgres")),
+    default="sqlite",
+    show_default=True,
+    help="What to measure on; PostgreSQL is started for the run (extra: cluster).",
+)
+def bench(**asked: Any) -> None:
     """Measure speed, latency, memory, start and sizes, in a server process of its own, and print one table.
 
     \b
@@ -49,9 +69,10 @@ def bench(
       aparte bench
       aparte bench --rounds 5 --check --json figures.json
       aparte bench --dialogues dialogues.jsonl --data ./kept
-      aparte bench --seed 1000000
+      aparte bench --seed 1000000 --pictures ./pictures
+      aparte bench --nodes --soak 60
     """
     from aparte import logs
 
     logs.configure("warning")
-    sys.exit(parts.measure(dialogues=dialogues, data=data, json_file=json_file, check=check, rounds=rounds, seed=seed))
+    sys.exit(parts.measure(**asked))

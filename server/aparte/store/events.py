@@ -5,10 +5,11 @@ Knows how a body is bound to its row. Must not decide who may read it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select
 
 from aparte.errors import Unreadable
 from aparte.frames import BODIES, EmptyBody, Part
@@ -64,6 +65,32 @@ _KNOWN = Among(
 # Built once: making a statement anew costs more than running it.
 _OF_THREAD = select(table).where(table.c.conversation_id == bindparam("thread"))
 _AT = Direct(_OF_THREAD.where(table.c.staff_seq == bindparam("number")), ("thread", "number"))
+
+
+class _Between:
+    """The events of several conversations between two staff numbers of each. Compiled for 1, 2, 4 … of them, and a
+    shorter list is filled up with its last."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, Direct] = {}
+
+    def rows(self, connection: Connection, spans: Sequence[tuple[str, int, int]]) -> list[Any]:
+        """Args: spans: conversation, first, last; one at least. Returns: rows in no order. Raises DBAPIError."""
+        size = 1 << (len(spans) - 1).bit_length()
+        query = self._sizes.get(size)
+        if query is None:
+            names = [f"{name}_{number}" for number in range(size) for name in ("thread", "first", "last")]
+            made: list[Any] = [bindparam(name) for name in names]
+            terms = [
+                and_(table.c.conversation_id == thread, table.c.staff_seq >= first, table.c.staff_seq <= last)
+                for thread, first, last in zip(made[::3], made[1::3], made[2::3], strict=True)
+            ]
+            query = self._sizes[size] = Direct(select(table).where(or_(*terms)), names)
+        filled = [*spans, *[spans[-1]] * (size - len(spans))]
+        return query.rows(connection, [value for span in filled for value in span])
+
+
+_BETWEEN = _Between()
 
 
 def bound(row: Conversation, stored: Stored) -> tuple[str | int | None, ...]:
@@ -168,28 +195,53 @@ def page(
 
     A number that should be there and is not, or that cannot be authenticated, comes back as kind `unreadable`.
     """
-    number = table.c.visitor_seq if for_visitor else table.c.staff_seq
     top = row.visitor_seq if for_visitor else row.staff_seq
     if before is None:
         first, last = after + 1, min(top, after + limit)
     else:
         last = min(top, before - 1)
         first = max(1, last - limit + 1)
-    if first > last:
-        return []
+    return _numbered(connection, vault, [(row, for_visitor, first, last)])[0]
+
+
+def missed(
+    connection: Connection, vault: Vault, wanted: Sequence[tuple[Conversation, bool, int]], limit: int
+) -> list[list[Stored]]:
+    """`page` for several conversations, in one query. Args: wanted: of each the row, whether for the visitor, and the
+    number after which it begins. Returns: the events of each, in the order of `wanted`."""
+    spans = []
+    for row, for_visitor, after in wanted:
+        top = row.visitor_seq if for_visitor else row.staff_seq
+        spans.append((row, for_visitor, after + 1, min(top, after + limit)))
+    return _numbered(connection, vault, spans)
+
+
+Span = tuple[Conversation, bool, int, int]  # a conversation, whether for the visitor, first and last number
+
+
+def _numbered(connection: Connection, vault: Vault, spans: Sequence[Span]) -> list[list[Stored]]:
+    """The events of each span. A number that should be there and is not comes as kind `unreadable`."""
     # An event's visitor number is below its staff number by the hidden events before it, so the primary key serves
     # both streams: an index on the visitor's numbers would cost each message a page.
-    hidden = row.staff_seq - row.visitor_seq if for_visitor else 0
-    query = (
-        _OF_THREAD.where(table.c.staff_seq.between(first, last + hidden), number.between(first, last))
-        .order_by(table.c.staff_seq)
-        .params(thread=row.id)
-    )
-    found = {
-        (one.visitor_seq if for_visitor else one.staff_seq): _from_row(vault, row, one)
-        for one in connection.execute(query)
-    }
-    return [found.get(at) or _missing(row, at, for_visitor=for_visitor) for at in range(first, last + 1)]
+    asked = [
+        (row.id, first, last + (row.staff_seq - row.visitor_seq if for_visitor else 0))
+        for row, for_visitor, first, last in spans
+        if first <= last
+    ]
+    of_thread: dict[str, list[Any]] = {}
+    for one in _BETWEEN.rows(connection, asked) if asked else ():
+        of_thread.setdefault(one[0], []).append(one)
+    every = []
+    for row, for_visitor, first, last in spans:
+        number = 2 if for_visitor else 1  # of the column
+        found = {
+            one[number]: _from_row(vault, row, one)
+            for one in of_thread.get(row.id, ())
+            if one[number] is not None and first <= one[number] <= last
+        }
+        numbers = range(first, last + 1)
+        every.append([found.get(at) or _missing(row, at, for_visitor=for_visitor) for at in numbers])
+    return every
 
 
 def at_number(connection: Connection, vault: Vault, row: Conversation, staff_seq: int) -> Stored | None:

@@ -1,0 +1,119 @@
+"""Twin of actions/following.py: what another node wrote reaches whoever follows here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from aparte.errors import StoreDown
+from aparte.jobs import Jobs
+from aparte.store import Store
+from clients import AgentDesk, Visitor
+from harness import Server
+from threads import append, note, row_of
+
+
+async def texts_in_order(client: Visitor | AgentDesk, wanted: list[str]) -> None:
+    """Waits for these messages, and that nothing but them came, in this order and without a gap."""
+    for text in wanted:
+        await client.event("message", text=text)
+    await client.settle()
+    events = [frame for frame in map(json.loads, client.raw) if frame["t"] == "event" and frame["kind"] == "message"]
+    assert [frame["body"]["text"] for frame in events][-len(wanted) :] == wanted
+    assert client.wrong == []
+
+
+async def test_what_another_node_wrote_is_read_before_what_comes_after_it(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        for number in range(3):
+            await append(other, thread, f"elsewhere {number}")
+    finally:
+        await other.close()
+    await visitor.say(thread, "here")
+    for client in (visitor, claire):
+        await texts_in_order(client, ["elsewhere 0", "elsewhere 1", "elsewhere 2", "here"])
+
+
+async def test_a_hint_brings_what_another_node_wrote(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        await append(other, thread, "elsewhere")
+        await note(other, thread, "hidden")
+        await append(other, thread, "and again")
+    finally:
+        await other.close()
+    row = await row_of(server.store, thread)
+    server.parts.hub.hint(thread, row.staff_seq, row.visitor_seq)
+    for client in (visitor, claire):
+        await texts_in_order(client, ["elsewhere", "and again"])
+    server.parts.hub.hint(thread, row.staff_seq, row.visitor_seq)  # once more, and late: nothing comes twice
+    server.parts.hub.hint(thread, 1, 1)
+    await visitor.settle()
+    assert server.parts.hub.behind == set()
+
+
+async def test_what_many_threads_have_missed_is_read_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each of their people gets all of it, and nothing of another's."""
+    met = [await server.meeting(f"Hello {number}") for number in range(5)]
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        for number, (_, _, thread) in enumerate(met):
+            await note(other, thread, "hidden")
+            for turn in range(number + 1):
+                await append(other, thread, f"{number}, {turn}")
+    finally:
+        await other.close()
+    read, refills = server.store.read, 0
+
+    async def counted(query: Any) -> Any:
+        nonlocal refills
+        refills += "_refill" in query.__qualname__
+        return await read(query)
+
+    monkeypatch.setattr(server.store, "read", counted)
+    await Jobs(server.parts)._positions()
+    for number, (visitor, claire, _) in enumerate(met):
+        for client in (visitor, claire):
+            await texts_in_order(client, [f"{number}, {turn}" for turn in range(number + 1)])
+            others = [f"{one}, 0" for one in range(len(met)) if one != number]
+            assert not any(text in client.everything for text in others)
+    assert refills == 1
+
+
+async def test_positions_find_what_no_hint_told(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        await append(other, thread, "unheard")
+    finally:
+        await other.close()
+    await Jobs(server.parts)._positions()
+    for client in (visitor, claire):
+        await texts_in_order(client, ["unheard"])
+
+
+async def test_what_could_not_be_read_is_read_later(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, _, thread = await server.meeting()
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        await append(other, thread, "elsewhere")
+    finally:
+        await other.close()
+    read, failed = server.store.read, 0
+
+    async def fails_twice(query: Any) -> Any:
+        nonlocal failed
+        if "_refill" in query.__qualname__ and failed < 2:
+            failed += 1
+            raise StoreDown
+        return await read(query)
+
+    monkeypatch.setattr(server.store, "read", fails_twice)
+    await visitor.say(thread, "here")
+    await texts_in_order(visitor, ["elsewhere", "here"])
+    assert failed == 2
