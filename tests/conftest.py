@@ -15,12 +15,19 @@ import databases  # noqa: E402 - as below
 import harness  # noqa: E402 (what it asserts is told in full only when it is imported after the line above)
 from aparte.store import Store  # noqa: E402 - as above
 from harness import Server, Start  # noqa: E402 - as above
+from streams import Way  # noqa: E402 - as above
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that is marked `both_stores` runs over SQLite and over PostgreSQL."""
+    """A test that is marked `both_stores` runs over SQLite and over PostgreSQL; one that is marked `both_ways` over
+    sockets and, once more, over server-sent events and POST."""
     marked = metafunc.definition.get_closest_marker
-    if "dialect" in metafunc.fixturenames and not marked("sqlite_alone"):
+    if marked("both_ways"):
+        found = [("sqlite", "socket"), ("sqlite", "http")]
+        if marked("both_stores") and not marked("sqlite_alone"):
+            found.append(("postgresql", "socket"))
+        metafunc.parametrize(("dialect", "way"), found, ids=["-".join(one) for one in found], indirect=True)
+    elif "dialect" in metafunc.fixturenames and not marked("sqlite_alone"):
         if marked("both_stores"):
             metafunc.parametrize("dialect", ["sqlite", "postgresql"], indirect=True)
         elif marked("postgresql_alone"):
@@ -62,9 +69,15 @@ def prepared(dialect: str, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def start(prepared: Path, tmp_path: Path) -> Start:
+def way(request: pytest.FixtureRequest) -> Way:
+    """How people speak to the server."""
+    return getattr(request, "param", "socket")
+
+
+@pytest.fixture
+def start(prepared: Path, tmp_path: Path, way: Way) -> Start:
     """Starts a server with settings of one's own: `async with start(code_tries=2) as server`."""
-    return harness.starter(prepared, tmp_path)
+    return harness.starter(prepared, tmp_path, way)
 
 
 @pytest.fixture

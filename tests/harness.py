@@ -55,6 +55,7 @@ from aparte.vault import Vault
 from clients import SECONDS, SITE, AgentDesk, Client, Frame, Visitor, new_visitor_token
 from hurrying import hurried
 from listening import serving
+from streams import Stream, Way
 
 SECRET: Final = "s" * 40
 PASSWORD: Final = "correct horse battery staple"
@@ -161,6 +162,7 @@ class Server:
     http: httpx2.AsyncClient
     tracker: Any
     logged: list[Any]
+    way: Way = "socket"  # how people speak to it
     clients: list[Client] = dataclasses.field(default_factory=list)
 
     @property
@@ -259,8 +261,10 @@ class Server:
         return await self.http.post(path, json=body, headers=sent)
 
     async def socket(self, kind: str, *, origin: str | None = "", cookie: str = "", url: str = "", **more: Any) -> Any:
-        """A bare WebSocket to /ws/visitor or /ws/agent, of this server or of the one at `url`."""
+        """A bare WebSocket to /ws/visitor or /ws/agent, of this server or of the one at `url`; or what stands for one."""
         headers = {**({"cookie": cookie} if cookie else {}), **more.pop("headers", {})}
+        if self.way == "http":
+            return Stream(url or self.url, kind, self.url if origin == "" else origin, headers)
         return await websockets.connect(
             f"{(url or self.url).replace('http', 'ws', 1)}/ws/{kind}",
             origin=self.url if origin == "" else origin,  # type: ignore[arg-type]  # a NewType of str
@@ -307,7 +311,7 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, **chosen: Any) -> AsyncIterator[Server]:
+async def running(folder: Path, way: Way = "socket", **chosen: Any) -> AsyncIterator[Server]:
     """A server over the prepared `folder`, with a mailbox and an airline of its own; all end with the block."""
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(hurried())
@@ -348,7 +352,7 @@ async def running(folder: Path, **chosen: Any) -> AsyncIterator[Server]:
         parts: Parts = app.state.parts
         await sites.add_site(parts.store, site(int(airline_url.rpartition(":")[2])))
         server = Server(
-            settings, folder, app, mailbox, company.state.airline, airline_url, http, company.state.tracker, logged
+            settings, folder, app, mailbox, company.state.airline, airline_url, http, company.state.tracker, logged, way
         )
         stack.push_async_callback(server.everybody_leaves)
         yield server
@@ -385,7 +389,7 @@ async def _until(ready: asyncio.Event, task: asyncio.Task[None]) -> None:
         raise AssertionError("the server ended before it was ready")
 
 
-def starter(template: Path, folder: Path) -> Start:
+def starter(template: Path, folder: Path, way: Way = "socket") -> Start:
     """What the `start` fixture gives."""
     number = 0
 
@@ -395,6 +399,6 @@ def starter(template: Path, folder: Path) -> Start:
         place = again or folder / f"server-{number}"
         if again is None:
             databases.copied(template, place)
-        return running(place, **chosen)
+        return running(place, way, **chosen)
 
     return start

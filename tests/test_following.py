@@ -43,6 +43,7 @@ async def grow(server: Server, thread: str, count: int, *, words: str = "text") 
 # ── coming back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.both_ways
 async def test_a_visitor_gets_what_was_missed_and_nothing_else(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await visitor.settle()
@@ -67,6 +68,7 @@ async def test_a_visitor_who_missed_nothing_gets_nothing(server: Server) -> None
     assert "reset" not in again.types()
 
 
+@pytest.mark.both_ways
 async def test_what_a_visitor_holds_is_reset_when_it_cannot_be_right(server: Server) -> None:
     visitor, _, thread = await server.meeting()
     held: list[dict[str, Any]] = [{"epoch": "another"}, {"epoch": ""}, {"last_seq": 99}, {"last_seq": 0}]
@@ -79,6 +81,7 @@ async def test_what_a_visitor_holds_is_reset_when_it_cannot_be_right(server: Ser
         assert numbers(again) == list(range(1, view["top"] + 1)), said
 
 
+@pytest.mark.both_ways
 @pytest.mark.parametrize(("missed", "is_reset"), [(500, False), (501, True)])
 async def test_a_gap_of_more_than_500_is_reset(server: Server, missed: int, is_reset: bool) -> None:
     visitor, claire, thread = await server.meeting()
@@ -102,6 +105,7 @@ async def test_a_gap_of_more_than_500_is_reset(server: Server, missed: int, is_r
     assert len(numbers(desk)) == (100 if is_reset else missed)
 
 
+@pytest.mark.both_ways
 async def test_an_agent_comes_back_to_the_open_tabs(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await claire.settle()
@@ -116,6 +120,7 @@ async def test_an_agent_comes_back_to_the_open_tabs(server: Server) -> None:
     await desk.event("message", text="Hello?")
 
 
+@pytest.mark.both_ways
 async def test_an_agent_who_may_no_longer_see_it_is_told_so(server: Server) -> None:
     _, claire, thread = await server.meeting()
     marc = await server.sign_in("marc")
@@ -127,6 +132,7 @@ async def test_an_agent_who_may_no_longer_see_it_is_told_so(server: Server) -> N
     assert "Between us" not in desk.everything
 
 
+@pytest.mark.both_ways
 async def test_nothing_is_missed_or_doubled_while_coming_in(start: Start) -> None:
     """Messages flow while sockets join: each joins somewhere else, and all see the same row of numbers."""
     async with start(sockets_per_address=100) as server:
@@ -142,6 +148,7 @@ async def test_nothing_is_missed_or_doubled_while_coming_in(start: Start) -> Non
             assert found[-1] == (claire if client is claire else visitor).tops[thread]
 
 
+@pytest.mark.both_ways
 @pytest.mark.parametrize("words", ["x" * 500, "🙂" * 3900, "\1" * 3900])
 async def test_a_long_backlog_does_not_overflow_a_small_outbox(start: Start, words: str) -> None:
     """Texts of the greatest length, as UTF-8 and as JSON: a page of a hundred of them is 1.5 or 2.3 MiB."""
@@ -225,6 +232,7 @@ async def test_hidden_events_alone_are_no_backlog(server: Server) -> None:
 # ── looking back, and finding a gap ─────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.both_ways
 async def test_history_comes_in_pages(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await visitor.settle()
@@ -249,6 +257,7 @@ async def test_history_comes_in_pages(server: Server) -> None:
     assert "a note" not in visitor.everything
 
 
+@pytest.mark.both_ways
 async def test_a_client_that_finds_a_gap_asks_again(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await claire.reply(thread, "one")
@@ -262,6 +271,7 @@ async def test_a_client_that_finds_a_gap_asks_again(server: Server) -> None:
     await visitor.event("message", text="two")
 
 
+@pytest.mark.both_ways
 async def test_positions_are_told_as_the_store_has_them(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await visitor.settle()

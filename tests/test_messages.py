@@ -66,6 +66,7 @@ async def test_two_notes_in_one_commit_are_read_together(server: Server) -> None
     assert CARD[10:16] not in (await claire.event("note"))["body"]["text"]
 
 
+@pytest.mark.both_ways
 async def test_the_sender_sees_the_own_message_as_everybody_does(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     cid = new_cid()
@@ -76,6 +77,7 @@ async def test_the_sender_sees_the_own_message_as_everybody_does(server: Server)
     assert ack["seq"] == visitor.tops[thread]
 
 
+@pytest.mark.both_ways
 async def test_a_repeat_is_acknowledged_and_shown_once(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     cid = new_cid()
@@ -288,6 +290,7 @@ async def test_no_side_way_keeps_a_card(server: Server) -> None:
 # ── limits and trouble ──────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.both_ways
 async def test_a_limit_says_when_to_go_on(start: Start) -> None:
     async with start(messages_per_10s=3, agent_messages_per_10s=4) as server:
         visitor, claire, thread = await server.meeting()
@@ -302,6 +305,7 @@ async def test_a_limit_says_when_to_go_on(start: Start) -> None:
         await stranger.open("Me too")  # another's limit is not mine
 
 
+@pytest.mark.both_ways
 @pytest.mark.sqlite_alone
 async def test_a_full_disk_is_told_and_the_retry_is_shown_once(start: Start) -> None:
     async with start(messages_per_10s=1000) as server:
@@ -355,6 +359,7 @@ async def test_what_is_stored_is_acknowledged_again_whatever_became_of_the_conve
     assert second["seq"] == first["seq"]
 
 
+@pytest.mark.both_ways
 async def test_posts_follow_one_another_and_what_comes_after_them_waits(server: Server) -> None:
     visitor, desk, thread = await server.meeting("Hello")
     texts = [f"number {number}" for number in range(20)]
@@ -367,6 +372,7 @@ async def test_posts_follow_one_another_and_what_comes_after_them_waits(server: 
     await desk.settle()
 
 
+@pytest.mark.both_ways
 async def test_a_refused_post_among_others_harms_none(server: Server) -> None:
     visitor, _, thread = await server.meeting("Hello")
     cids = [new_cid() for _ in range(3)]

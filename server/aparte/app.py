@@ -58,12 +58,12 @@ GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before t
 @dataclass(frozen=True, slots=True)
 class Declared:
     """A route and who may use it: `_route` asks that of every request before the verb runs. `origin`: whose page must
-    have sent it."""
+    have sent it. `connection`: who has opened one of this origin's over HTTP, and shows its token."""
 
     path: str
     run: Callable[[Request], Awaitable[Response]] | ws.SocketEndpoint
     method: Literal["GET", "POST", "WS"]
-    who: Literal["anyone", "agent", "visitor", "operator"]
+    who: Literal["anyone", "agent", "visitor", "operator", "connection"]
     origin: Literal["any", "chat", "panel"] = "any"
 
 
@@ -84,6 +84,10 @@ ROUTES: Final = (
     Declared("/api/not-me", api.not_me, "POST", "anyone", "chat"),
     Declared("/ws/visitor", ws.SocketEndpoint("visitor"), "WS", "visitor", "chat"),
     Declared("/ws/agent", ws.SocketEndpoint("agent"), "WS", "agent", "panel"),
+    Declared("/sse/visitor", ws.StreamEndpoint("visitor"), "POST", "visitor", "chat"),
+    Declared("/sse/visitor/frames", ws.take, "POST", "connection", "chat"),
+    Declared("/sse/agent", ws.StreamEndpoint("agent"), "POST", "agent", "panel"),
+    Declared("/sse/agent/frames", ws.take, "POST", "connection", "panel"),
 )
 
 
@@ -96,7 +100,8 @@ def _route(one: Declared) -> Route | WebSocketRoute:
 def _guarded(
     one: Declared, run: Callable[[Request], Awaitable[Response]]
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    """The verb behind what is declared of it; it finds the signed-in agent in `request.state.caller`."""
+    """The verb behind what is declared of it; it finds the signed-in agent in `request.state.caller`, and the
+    connection in `request.state.line`."""
 
     async def guarded(request: Request) -> Response:
         parts: Parts = request.app.state.parts
@@ -106,10 +111,12 @@ def _guarded(
             auth.require_own_page(headers, own(parts.settings))
         if one.who == "agent":
             request.state.caller = await auth.agent_of(parts, headers)
-        if one.who == "operator":
+        elif one.who == "operator":
             if not request.app.state.token or "x-forwarded-for" in headers:
                 raise HTTPException(404)  # off, or asked through the proxy: as what is not there
             auth.require_token(headers, request.app.state.token)
+        elif one.who == "connection":
+            request.state.line = ws.line_of(request, "agent" if one.origin == "panel" else "visitor")
         return await run(request)
 
     return guarded
@@ -121,7 +128,7 @@ def check_routes(app: Starlette, declared: Iterable[Declared] = ROUTES) -> None:
     known = {one.path for one in declared}
     wrong = [path for route in app.routes if (path := getattr(route, "path", "?")) not in known]
     for one in declared:
-        is_other = isinstance(one.run, ws.SocketEndpoint) and one.run.kind != one.who
+        is_other = isinstance(one.run, ws.SocketEndpoint | ws.StreamEndpoint) and one.run.kind != one.who
         if is_other or (one.method != "GET" and one.origin == "any"):
             wrong.append(one.path)
     if wrong:
@@ -244,6 +251,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(routes=[_route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
     app.state.assets = assets.load()
     app.state.limits = ws.Limits(Places(settings.sockets_per_address), Window(settings.sockets_per_minute, 60.0))
+    app.state.streams = ws.Streams()
     app.state.readiness = pages.Readiness()
     app.state.token = read_secret(settings.metrics_token_file) if settings.metrics_token_file else ""
     app.state.draining = False

@@ -10,6 +10,7 @@ AparteError
 │   └── BadSetting      a setting is wrong; names it and the fix
 ├── Denied              the sender may not do this
 │   ├── NotFound        absent and forbidden look the same
+│   ├── ConnectionGone  a connection over HTTP that is over, at another node, or not the sender's
 │   ├── NotSignedIn     no session, or it has ended
 │   ├── BadSignature    a signed request or answer is not the company's, or is a copy
 │   ├── BadOrigin       another page than those of the site
@@ -98,6 +99,12 @@ class NotFound(Denied):
     code = "not_found"
     status = 404
     sentence = "There is no such thing here, or it is not yours."
+
+
+class ConnectionGone(Denied):
+    code = "connection_gone"
+    status = 404
+    sentence = "This connection is over, or it is not yours. Open another one; what was not answered is sent again."
 
 
 class NotSignedIn(Denied):

@@ -69,6 +69,8 @@ class Request(HttpToolsProtocol):
             raise ValueError("too many requests at once")  # the parser's answer is 400
         self._head = 0
         super().on_message_begin()
+        scope: Any = self.scope
+        scope["aparte.abort"] = self.transport.abort  # of a long answer that its peer does not take
 
     def on_body(self, body: bytes) -> None:
         self._head -= len(body)

@@ -208,6 +208,7 @@ async def two_scenes(server: Server) -> tuple[Scene, Scene, Scene, Scene]:
     )
 
 
+@pytest.mark.both_ways
 async def test_what_is_anothers_is_as_if_it_were_not_there(server: Server) -> None:
     theirs, own, _, closed = await two_scenes(server)
     stranger = await server.visitor()  # has never written
@@ -332,6 +333,7 @@ async def test_a_frame_of_the_other_side_is_no_frame(server: Server) -> None:
             assert verdict(answers) == "bad_frame", tag(kind)
 
 
+@pytest.mark.both_ways
 @pytest.mark.parametrize("side", ["visitor", "agent"])
 async def test_nobody_is_served_before_hello(start: Start, side: str) -> None:
     async with start(sockets_per_address=1000) as server:

@@ -49,6 +49,10 @@ ROWS = {
     ("GET", "/api/me"): Row(401, 401, 200, 401),
     ("POST", "/api/ticket"): Row(401, 401, 200, 401),
     ("POST", "/api/not-me"): Row(404, 404, 404, 404, {"token": f"{'A' * 22}.{'0' * 32}"}),
+    ("POST", "/sse/visitor"): Row(200, 200, 200, 200),  # a stream that says what is wrong with the hello, and ends
+    ("POST", "/sse/visitor/frames"): Row(404, 404, 404, 404),
+    ("POST", "/sse/agent"): Row(401, 401, 200, 401),
+    ("POST", "/sse/agent/frames"): Row(404, 404, 404, 404),
     ("WS", "/ws/visitor"): Row(101, 101, 101, 101),
     ("WS", "/ws/agent"): Row(403, 403, 101, 403),
 }
@@ -202,8 +206,10 @@ def test_a_route_that_nobody_declared_fails_at_start(route: Route | Mount, tmp_p
         Declared("/api/new", _anything, "POST", "agent"),
         Declared("/ws/new", ws.SocketEndpoint("agent"), "WS", "visitor", "chat"),
         Declared("/ws/new", ws.SocketEndpoint("visitor"), "WS", "visitor"),
+        Declared("/sse/new", ws.StreamEndpoint("agent"), "POST", "visitor", "panel"),
+        Declared("/sse/new/frames", ws.take, "POST", "connection"),
     ],
-    ids=["unsafe from any page", "a socket for others than it says", "a socket from any page"],
+    ids=["unsafe", "a socket for others than it says", "a socket", "a stream for others than it says", "frames"],
 )
 def test_a_route_that_is_declared_too_open_fails_at_start(route: Declared, tmp_path: Path) -> None:
     with pytest.raises(ws.Unexpected, match="new"):

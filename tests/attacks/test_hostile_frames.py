@@ -75,6 +75,7 @@ async def well(client: Client, thread: str) -> None:
     await client.event("message", text=text)
 
 
+@pytest.mark.both_ways
 @pytest.mark.parametrize("side", ["visitor", "agent"])
 async def test_an_odd_frame_is_refused_and_the_next_message_works(start: Start, side: str) -> None:
     async with start(frames_per_10s=100_000, messages_per_10s=10_000, agent_messages_per_10s=10_000) as server:
@@ -322,12 +323,12 @@ async def test_an_odd_body_is_refused_by_every_post(server: Server) -> None:
     cookie = await server.sign_in("claire")
     for name, body in ODD_BODIES.items():
         for route in ROUTES:
-            if route.method != "POST" or route.path in ("/api/logout", "/api/ticket"):
-                continue  # these read no body
+            if route.method != "POST" or route.path in ("/api/logout", "/api/ticket", "/sse/visitor", "/sse/agent"):
+                continue  # two read no body, and two answer with a stream: see test_hostile_streams.py
             headers = {"origin": server.url, "cookie": cookie}
             answer = await server.http.post(route.path, content=body, headers=headers)
             assert answer.status_code in (400, 401, 404, 413), (name, route.path, answer.status_code)
-            assert answer.json()["code"] in ("bad_input", "not_signed_in", "not_found", "too_long")
+            assert answer.json()["code"] in ("bad_input", "not_signed_in", "not_found", "too_long", "connection_gone")
             assert "set-cookie" not in answer.headers
     assert (await server.post("/api/login", {"email": email_of("claire"), "password": PASSWORD})).status_code == 200
 

@@ -1,4 +1,4 @@
-"""The two sockets: size, rate, decode, hand to a verb, answer.
+"""The two sockets, and their fallback over HTTP: size, rate, decode, hand to a verb, answer.
 
 Every frame that may come in has a row in `visitor.RULES` or `agent.RULES` with who may send it and what it counts against;
 a frame without a row fails at start. Knows the wire. Must not hold a rule of conduct.
@@ -11,8 +11,18 @@ from typing import get_args
 from aparte import frames
 from aparte.ws import agent, visitor
 from aparte.ws.connection import Limits, SocketEndpoint
+from aparte.ws.stream import StreamEndpoint, Streams, line_of, take
 
-__all__ = ["Limits", "SocketEndpoint", "Unexpected", "check_declared"]
+__all__ = [
+    "Limits",
+    "SocketEndpoint",
+    "StreamEndpoint",
+    "Streams",
+    "Unexpected",
+    "check_declared",
+    "line_of",
+    "take",
+]
 
 
 class Unexpected(RuntimeError):
