@@ -1,8 +1,8 @@
 /**
  * Packs the widget for the wire: `node widget/pack.mjs` writes the `.min` files of app/. Needs esbuild.
  *
- * Each begins with a stamp of the sources that they were made from; a test refuses a stale one. The guard, the cards and
- * the words stay files of their own, fetched when they are needed. Why there is a packer: docs/adr.
+ * Each begins with a stamp of the sources that they were made from; a test refuses a stale one. The guard, the cards,
+ * the fallback and the words stay files of their own, fetched when they are needed. Why there is a packer: docs/adr.
  *
  * @module
  */
@@ -19,6 +19,7 @@ export const PACKS = {
   'app/cards.en.min.js': 'app/cards.en.js',
   'app/cards.fr.min.js': 'app/cards.fr.js',
   'app/guard.min.js': 'app/guard.js',
+  'app/fallback.min.js': '../static/shared/fallback.js',
   'app/words.en.min.js': 'app/words.en.js',
   'app/words.fr.min.js': 'app/words.fr.js',
   'app/app.min.css': 'app/app.css',
@@ -26,7 +27,7 @@ export const PACKS = {
 const WORDS = ['./words.en.js', './words.fr.js'];
 /** What a packed module finds in another packed one. */
 const KIT = './kit.js';
-const LATER = /(?<=(["'`])\.\/(?:guard|cards|cards\.\w\w|words\.\w\w))\.js(?=\1)/g;
+const LATER = /(?<=(["'`])\.\/(?:guard|fallback|cards|cards\.\w\w|words\.\w\w))\.js(?=\1)/g;
 
 /**
  * @param {string} entry path from widget/

@@ -13,6 +13,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 /** Packed file, beside this one, and what it is made from, as seen from widget/. */
 export const PACKS = {
   'main.min.js': '../static/panel/main.js',
+  'fallback.min.js': '../static/shared/fallback.js',
   'words.en.min.js': '../static/panel/words.en.js',
   'words.fr.min.js': '../static/panel/words.fr.js',
   'panel.min.css': '../static/panel/panel.css',

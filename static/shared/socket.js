@@ -1,11 +1,13 @@
 /**
- * A WebSocket that comes back: hello first, jittered reconnect, a watch for silence.
+ * A WebSocket that comes back: hello first, jittered reconnect, a watch for silence; and another way where a network lets
+ * no WebSocket through.
  *
  * Knows how a connection is kept. Must not know what the frames mean, apart from `welcome`, `drain` and `pos`.
  * Used by the widget and by the panel.
  *
  * @module
  */
+import { lazily } from './later.js';
 
 /**
  * `connecting`: no answer to hello yet; `online`: welcomed; `waiting`: lost, tries again by itself;
@@ -23,12 +25,21 @@
  * @property {readonly number[]} [final] close codes after which there is no reconnect
  */
 
+/** @typedef {WebSocket|import('./fallback.js').Stream} Line */
+
 export const MAX_DELAY_MS = 30_000;
 const FIRST_DELAY_MS = 1_000;
 /** The server speaks every 15 s; twice that and a bit without a word means that the line is dead. */
 const SILENCE_MS = 40_000;
+/** A handshake takes one exchange; some networks swallow it without a word. */
+const OPEN_MS = 15_000;
+/** So many lines in a row that closed before they were open: is another way open? */
+const SHUT = 3;
 /** After waking up, how long a ping may stay unanswered. */
 const ANSWER_MS = 5_000;
+
+/** @type {() => Promise<typeof import('./fallback.js')>} */
+const fetchFallback = lazily((at) => import(at('./fallback.js')));
 
 /**
  * Full jitter: anywhere between nothing and a ceiling that doubles to 30 s.
@@ -57,8 +68,13 @@ export class Link {
     this.options = options;
     /** @type {LinkState} */
     this.state = 'stopped';
-    /** @type {WebSocket|null} */
+    /** @type {Line|null} */
     this.socket = null;
+    /** Whether this line is known to work, and how many in a row did not. */
+    this.isThrough = false;
+    this.shut = 0;
+    /** @type {typeof import('./fallback.js').Stream|undefined} what stands for a WebSocket now */
+    this.Around = undefined;
     this.tries = 0;
     /** Until when the server wants its clients spread over time, our clock in milliseconds. */
     this.drainUntil = 0;
@@ -114,16 +130,19 @@ export class Link {
 
   async #connect() {
     this.#become('connecting', 0);
-    /** @type {WebSocket} */
+    this.isThrough = false;
+    const { Around } = this;
+    /** @type {Line} */
     let socket;
     try {
-      socket = this.socket = new WebSocket(this.options.url);
+      socket = this.socket = new (Around ?? WebSocket)(this.options.url);
     } catch {
       // An address that the browser refuses (for instance by policy) is a failed try like any other.
       this.#lost(null, 0);
       return;
     }
     socket.onopen = async () => {
+      this.isThrough = !Around;
       try {
         const hello = await this.options.hello();
         if (socket === this.socket && socket.readyState === 1) socket.send(JSON.stringify(hello));
@@ -132,10 +151,11 @@ export class Link {
         this.#lost(socket, 0);
       }
     };
-    socket.onmessage = (message) => {
+    socket.onmessage = (/** @type {{data: unknown}} */ message) => {
+      this.isThrough = true;
       if (socket === this.socket) this.#hear(message.data);
     };
-    socket.onclose = (event) => this.#lost(socket, event.code);
+    socket.onclose = (/** @type {{code: number}} */ event) => this.#lost(socket, event.code);
     this.heard = Date.now();
   }
 
@@ -162,12 +182,13 @@ export class Link {
   }
 
   /**
-   * @param {WebSocket|null} socket
+   * @param {Line|null} socket
    * @param {number} code
    */
   #lost(socket, code) {
     if (socket !== this.socket || this.state === 'stopped') return;
     this.socket = null;
+    this.#count();
     clearTimeout(this.timer);
     if ((this.options.final ?? [4400, 4403]).includes(code)) {
       this.#become('refused', code);
@@ -175,6 +196,14 @@ export class Link {
     }
     this.timer = setTimeout(() => this.#connect(), this.#delay());
     this.#become('waiting', code);
+  }
+
+  /** Looks for another way when this one seems shut. */
+  #count() {
+    this.shut = this.isThrough ? 0 : this.shut + 1;
+    if (this.shut < SHUT) return;
+    this.shut = 0;
+    fetchFallback().then((it) => it.turn(this), () => {}); // not to be fetched: the next three in vain ask again
   }
 
   /** How long to wait before the next try: while a server drains, tries in vain are nobody's failure. */
@@ -214,7 +243,11 @@ export class Link {
   }
 
   #listen() {
-    if ((this.state === 'online' || this.state === 'connecting') && Date.now() - this.heard > SILENCE_MS) this.restart();
+    const most = this.isThrough ? SILENCE_MS : OPEN_MS;
+    if ((this.state === 'online' || this.state === 'connecting') && Date.now() - this.heard > most) {
+      this.#count();
+      this.restart();
+    }
   }
 
   /**

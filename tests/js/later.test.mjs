@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { lazily } from '../../widget/app/later.js';
+import { lazily } from '../../static/shared/later.js';
 
 test('it fetches once, however often it is asked', async () => {
-  const fetchIt = lazily('data:text/javascript,export const it = {}');
+  const fetchIt = lazily((at) => import(at('data:text/javascript,export const it = {}')));
   const first = fetchIt();
   assert.equal(fetchIt(), first, 'on its way');
   const { it } = await first;
@@ -19,7 +19,7 @@ test('it tells of a failure and tries again when it is asked again', async () =>
   const folder = mkdtempSync(join(tmpdir(), 'later-'));
   try {
     const path = join(folder, 'late.mjs');
-    const fetchIt = lazily(pathToFileURL(path).href);
+    const fetchIt = lazily((at) => import(at(pathToFileURL(path).href)));
     await assert.rejects(fetchIt(), { code: 'ERR_MODULE_NOT_FOUND' });
     writeFileSync(path, 'export const it = 7;');
     assert.equal((await fetchIt()).it, 7);

@@ -49,7 +49,7 @@ test('it holds to its sizes on the wire', () => {
   assert.ok(wire('widget/loader.js') <= 3_000);
   const later = (lang) => ['cards', `cards.${lang}`, 'guard'].reduce((sum, name) => sum + wire(`widget/app/${name}.min.js`), 0);
   for (const lang of ['en', 'fr']) {
-    assert.ok(opened(lang) <= 21_500, `${lang}: ${opened(lang)}`); // and 0.9 KB for the page itself
+    assert.ok(opened(lang) <= 21_700, `${lang}: ${opened(lang)}`); // and 0.9 KB for the page itself
     assert.ok(later(lang) <= 9_500, `${lang}: ${later(lang)}`); // with the first words that are typed
   }
 });

@@ -6,14 +6,14 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../static/shared/preact.js';
 import { Call } from './controls.js';
 import { Icon } from './icons.js';
-import { lazily } from './later.js';
+import { lazily } from '../../static/shared/later.js';
 
 /** Code points in one message; the server holds to the same. */
 export const MESSAGE_CHARS = 4_000;
 const NEAR = 400;
 
 /** The guard is large, and needed from the first character on, not before. @type {() => Promise<typeof import('./guard.js')>} */
-const fetchGuard = lazily('./guard.js');
+const fetchGuard = lazily((at) => import(at('./guard.js')));
 /** @type {typeof import('./guard.js')|undefined} */
 let guard;
 

@@ -6,7 +6,7 @@
 import { html, render } from '../../static/shared/preact.js';
 import { palette } from '../../static/shared/colour.js';
 import { fromHost } from '../messages.js';
-import { lazily } from './later.js';
+import { lazily } from '../../static/shared/later.js';
 import { Memory } from './memory.js';
 import { unread } from './reducer.js';
 import { Talk } from './talk.js';
@@ -18,9 +18,9 @@ export * from './kit.js';
 
 const RETRY_MS = 3_000;
 /** @type {() => Promise<typeof import('./cards.js')>} */
-const fetchCards = lazily('./cards.js');
+const fetchCards = lazily((at) => import(at('./cards.js')));
 /** @type {Record<Lang, () => Promise<typeof import('./cards.en.js')>>} */
-const fetchCardWords = { en: lazily('./cards.en.js'), fr: lazily('./cards.fr.js') };
+const fetchCardWords = { en: lazily((at) => import(at('./cards.en.js'))), fr: lazily((at) => import(at('./cards.fr.js'))) };
 
 const config = JSON.parse(document.getElementById('config')?.textContent ?? '{}');
 const isFrame = config.mode === 'frame';

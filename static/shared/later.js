@@ -6,15 +6,15 @@
 
 /**
  * @template T
- * @param {string} address of a module beside this one
+ * @param {(at: (address: string) => string) => Promise<T>} fetchIt imports a module at this address of it
  * @returns {() => Promise<T>} gives the module, fetched once; after a failure the next call tries again
  */
-export function lazily(address) {
+export function lazily(fetchIt) {
   /** @type {Promise<T>|undefined} */
   let coming;
   let tries = 0;
   return () =>
-    (coming ??= import(tries++ ? `${address}?${tries}` : address).catch((error) => {
+    (coming ??= fetchIt((address) => (tries++ ? `${address}?${tries}` : address)).catch((error) => {
       // A module that could not be fetched is remembered as broken under its address: the next call asks under another.
       coming = undefined;
       throw error;

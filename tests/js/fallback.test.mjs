@@ -1,0 +1,351 @@
+// What stands for a WebSocket, and when it does: the server's part, answers of `fetch` included, is played by the test.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { Stream } from '../../static/shared/fallback.js';
+import { Link } from '../../static/shared/socket.js';
+import { install, latest, sockets, welcome } from './scripted.mjs';
+
+const PING = '{"t":"ping"}';
+const real = globalThis.fetch;
+/** @type {{url: string, body?: string, headers: Record<string, string>, answer: (status: number, body?: unknown) => void, fail: () => void, signal?: AbortSignal}[]} */
+const requests = [];
+const heard = [];
+const closed = [];
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1_700_000_000_000 });
+  install();
+  requests.length = heard.length = closed.length = 0;
+  globalThis.fetch = (url, options = {}) =>
+    new Promise((resolve, reject) => {
+      const answer = (status, body = null) => resolve(new Response(body, { status }));
+      options.signal?.addEventListener('abort', () => reject(options.signal.reason));
+      requests.push({ url: String(url), ...options, answer, fail: () => reject(new TypeError('Failed to fetch')) });
+    });
+});
+afterEach(() => {
+  mock.timers.reset();
+  globalThis.fetch = real;
+});
+
+/** Lets everything run that waits for nothing outside. */
+async function turn() {
+  for (let times = 0; times < 5; times += 1) await new Promise(setImmediate);
+}
+
+/** A stream whose other end is the test. */
+function body() {
+  /** @type {ReadableStreamDefaultController} */
+  let pipe;
+  const stream = new ReadableStream({ start: (controller) => void (pipe = controller) });
+  const encoder = new TextEncoder();
+  return { stream, say: (text) => pipe.enqueue(encoder.encode(text)), bytes: (some) => pipe.enqueue(some), end: () => pipe.close(), cut: () => pipe.error(new TypeError('network')) };
+}
+
+/** A stream that has said hello and knows its token. */
+async function opened() {
+  const line = new Stream('wss://chat.example/ws/visitor');
+  line.onmessage = ({ data }) => heard.push(data);
+  line.onclose = ({ code }) => closed.push(code);
+  line.onopen = () => line.send('{"t":"hello"}');
+  await turn();
+  const server = body();
+  requests[0].answer(200, server.stream);
+  requests[0].signal.addEventListener('abort', () => server.cut());
+  server.say('event: connection\ndata: secret\n\n');
+  await turn();
+  return { line, server };
+}
+
+test('it opens with the hello, and sends frames with the token and their numbers', async () => {
+  const { line } = await opened();
+  assert.equal(requests[0].url, 'https://chat.example/sse/visitor');
+  assert.deepEqual([requests[0].method, requests[0].body, requests[0].headers], ['POST', '{"t":"hello"}', undefined]);
+  line.send('{"a":1}');
+  await turn();
+  assert.equal(requests[1].url, 'https://chat.example/sse/visitor/frames');
+  assert.deepEqual([requests[1].body, requests[1].headers], ['{"a":1}', { 'aparte-connection': 'secret', 'aparte-first': '1' }]);
+  for (const data of ['{"a":2}', '{"a":3}']) line.send(data);
+  await turn();
+  assert.equal(requests.length, 2, 'one request at a time');
+  requests[1].answer(204);
+  await turn();
+  assert.deepEqual([requests[2].body, requests[2].headers['aparte-first']], ['{"a":2}\n{"a":3}', '2']);
+  requests[2].answer(204);
+  await turn();
+  line.send('{"a":4}');
+  await turn();
+  assert.equal(requests[3].headers['aparte-first'], '4');
+  assert.ok(requests.every((one) => !one.url.includes('secret')));
+});
+
+test('it waits for the token before it sends', async () => {
+  const line = new Stream('ws://x/ws/agent');
+  line.onopen = () => line.send('{"t":"hello"}');
+  await turn();
+  line.send(PING);
+  const server = body();
+  requests[0].answer(200, server.stream);
+  await turn();
+  assert.equal(requests.length, 1);
+  server.say('event: connection\ndata: secret\n\n');
+  await turn();
+  assert.equal(requests[1].body, PING);
+});
+
+test('it puts no more into one request than the server takes', async () => {
+  const { line } = await opened();
+  line.send(PING);
+  const long = JSON.stringify({ text: '€'.repeat(8_000) });
+  for (let count = 0; count < 5; count += 1) line.send(long);
+  await turn();
+  requests[1].answer(204);
+  await turn();
+  assert.equal(requests[2].body, `${long}\n${long}`);
+  assert.ok(new TextEncoder().encode(requests[2].body).length <= 65_536);
+  line.close();
+});
+
+for (const how of ['lost', 503, 502]) {
+  test(`it makes a request again, with the same frames and numbers, when it was ${how}`, async () => {
+    const { line } = await opened();
+    line.send(PING);
+    await turn();
+    how === 'lost' ? requests[1].fail() : requests[1].answer(how);
+    line.send('{"t":"later"}');
+    await turn();
+    mock.timers.tick(1_000);
+    await turn();
+    assert.deepEqual([requests[2].body, requests[2].headers['aparte-first']], [`${PING}\n{"t":"later"}`, '1']);
+    requests[2].answer(204);
+    await turn();
+    assert.equal(requests.length, 3);
+    assert.deepEqual(closed, []);
+  });
+}
+
+test('it gives the connection up after three requests in vain', async () => {
+  const { line } = await opened();
+  line.send(PING);
+  for (let tries = 1; tries <= 3; tries += 1) {
+    await turn();
+    requests[tries].fail();
+    await turn();
+    mock.timers.tick(1_000);
+  }
+  await turn();
+  assert.deepEqual(closed, [1006]);
+  assert.equal(requests.length, 4);
+  assert.ok(requests[0].signal.aborted, 'and lets go of the stream');
+});
+
+test('it waits as long as the server asks for it, and no other refusal', async () => {
+  const { line } = await opened();
+  line.send(PING);
+  for (let times = 1; times <= 5; times += 1) {
+    await turn();
+    requests[times].answer(429);
+    await turn();
+    mock.timers.tick(1_000);
+  }
+  await turn();
+  assert.deepEqual(closed, []);
+  requests[6].answer(404);
+  await turn();
+  assert.deepEqual(closed, [1006]);
+});
+
+test('it hears frames however they are cut, and no comment', async () => {
+  const { server } = await opened();
+  const bytes = new TextEncoder().encode(':\n\ndata: {"text":"Où ça ? 🙂"}\n\n:\n\ndata: {"t":"pos"}\n\n');
+  for (const byte of bytes) server.bytes(new Uint8Array([byte]));
+  await turn();
+  assert.deepEqual(heard, ['{"text":"Où ça ? 🙂"}', '{"t":"pos"}']);
+});
+
+test('it tells the close code after the frames before it', async () => {
+  const { line, server } = await opened();
+  server.say('data: {"t":"drain"}\n\nevent: close\ndata: 1001\n\n');
+  await turn();
+  assert.deepEqual([heard, closed, line.readyState], [['{"t":"drain"}'], [1001], 3]);
+  line.send(PING);
+  await turn();
+  assert.equal(requests.length, 1);
+});
+
+for (const how of ['end', 'cut']) {
+  test(`it takes a stream's ${how} without a code for a lost line`, async () => {
+    const { server } = await opened();
+    server[how]();
+    await turn();
+    assert.deepEqual(closed, [1006]);
+  });
+}
+
+for (const [status, code] of [[401, 4401], [403, 1006], [429, 4429], [502, 1006], [503, 1013]]) {
+  test(`it tells ${code} when the stream is refused with ${status}`, async () => {
+    const line = new Stream('wss://x/ws/agent');
+    line.onopen = () => line.send('{"t":"hello"}');
+    line.onclose = (event) => closed.push(event.code);
+    await turn();
+    requests[0].answer(status);
+    await turn();
+    assert.deepEqual(closed, [code]);
+  });
+}
+
+test('it tells nothing more when the page has closed it', async () => {
+  const { line } = await opened();
+  line.close();
+  await turn();
+  assert.ok(requests[0].signal.aborted);
+  assert.deepEqual([heard, closed], [[], []]);
+});
+
+test('it speaks now and then while it hears, so that the server knows of it', async () => {
+  const { server } = await opened();
+  for (let turns = 0; turns < 3; turns += 1) {
+    mock.timers.tick(15_000);
+    server.say(':\n\n');
+    await turn();
+  }
+  assert.deepEqual(requests.slice(1).map((one) => one.body), [PING]);
+});
+
+// ── when a link takes it ────────────────────────────────────────────────────────────────────────────────────────
+
+let link;
+const states = [];
+
+function start() {
+  states.length = 0;
+  link = new Link({ url: 'ws://x/ws/visitor', hello: () => ({ t: 'hello' }), onFrame: (frame) => heard.push(frame.t), onState: (state) => states.push(state) });
+  link.start();
+}
+
+/** So many WebSockets that close before they are open. */
+async function shut(times) {
+  for (let count = 0; count < times; count += 1) {
+    latest().end(1006);
+    await turn();
+    mock.timers.tick(30_000);
+    await turn();
+  }
+}
+
+/** What asked whether the server can be reached. */
+const asked = () => requests.filter((one) => one.url.endsWith('/healthz'));
+const streams = () => requests.filter((one) => one.url.endsWith('/sse/visitor'));
+
+async function shutAndReached() {
+  start();
+  await shut(2);
+  latest().end(1006);
+  await turn();
+  asked().at(-1).answer(200);
+  await turn();
+  mock.timers.tick(30_000);
+  await turn();
+}
+
+afterEach(() => link?.stop());
+
+test('it turns to requests after three WebSockets that closed before they were open', async () => {
+  await shutAndReached();
+  assert.deepEqual([sockets.length, asked().length, streams().length], [3, 1, 1]);
+  const server = body();
+  streams()[0].answer(200, server.stream);
+  server.say(`event: connection\ndata: secret\n\ndata: ${JSON.stringify(welcome())}\n\n`);
+  await turn();
+  assert.equal(states.at(-1), 'online');
+  assert.ok(link.send({ t: 'typing' }));
+  await turn();
+  assert.equal(requests.at(-1).body, '{"t":"typing"}');
+});
+
+test('it stays with WebSockets while the server cannot be reached at all', async () => {
+  start();
+  await shut(2);
+  latest().end(1006);
+  await turn();
+  asked()[0].fail();
+  await turn();
+  mock.timers.tick(30_000);
+  await turn();
+  assert.deepEqual([sockets.length, streams().length], [4, 0]);
+  await shut(2);
+  latest().end(1006);
+  await turn();
+  assert.equal(asked().length, 2, 'and asks again after three more');
+});
+
+test('it does not turn to a server that is not well', async () => {
+  start();
+  await shut(2);
+  latest().end(1006);
+  await turn();
+  asked()[0].answer(503);
+  await turn();
+  mock.timers.tick(30_000);
+  await turn();
+  assert.deepEqual([sockets.length, streams().length], [4, 0]);
+});
+
+test('it does not take a line for shut that was open', async () => {
+  start();
+  for (let times = 0; times < 6; times += 1) {
+    await latest().open();
+    latest().end(1006);
+    await turn();
+    mock.timers.tick(30_000);
+    await turn();
+  }
+  await shut(2);
+  await latest().open();
+  latest().end(1006);
+  await turn();
+  assert.deepEqual(asked(), []);
+});
+
+test('it takes a handshake that nobody answers for shut', async () => {
+  start();
+  for (let times = 0; times < 3; times += 1) {
+    mock.timers.tick(20_000);
+    await turn();
+  }
+  assert.equal(asked().length, 1);
+});
+
+test('it tries a WebSocket again when it connects anew minutes later', async () => {
+  await shutAndReached();
+  const server = body();
+  streams()[0].answer(200, server.stream);
+  server.say(`event: connection\ndata: secret\n\ndata: ${JSON.stringify(welcome())}\n\n`);
+  await turn();
+  for (let seconds = 0; seconds < 290; seconds += 15) {
+    mock.timers.tick(15_000);
+    server.say('data: {"t":"pos"}\n\n');
+    await turn();
+  }
+  assert.deepEqual([sockets.length, link.state], [3, 'online'], 'not while the stream lives');
+  server.end();
+  await turn();
+  mock.timers.tick(30_000);
+  await turn();
+  assert.equal(sockets.length, 4);
+  await latest().open();
+  latest().say(welcome());
+  assert.equal(link.state, 'online');
+});
+
+test('it goes back to WebSockets when requests are good for nothing either', async () => {
+  await shutAndReached();
+  for (let times = 0; times < 3; times += 1) {
+    assert.equal(sockets.length, 3);
+    streams().at(-1).answer(502);
+    await turn();
+    mock.timers.tick(30_000);
+    await turn();
+  }
+  assert.equal(sockets.length, 4);
+});
