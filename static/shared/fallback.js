@@ -38,7 +38,8 @@ export async function turn(link) {
   link.Around = undefined;
   if (had) return;
   try {
-    const answer = await fetch(new URL('/healthz', streamUrl(link.options.url)), { cache: 'no-store', signal: AbortSignal.timeout(REACH_MS) });
+    const address = new URL('/healthz', streamUrl(link.options.url));
+    const answer = await fetch(address, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(REACH_MS) });
     if (!answer.ok) return;
     link.Around = Stream;
     setTimeout(() => (link.Around = undefined), AROUND_MS);
@@ -118,7 +119,7 @@ export class Stream {
     for (let rest = ''; ; ) {
       const { value, done } = await reader.read();
       if (done) return 1006;
-      const blocks = (rest + decoder.decode(value, { stream: true })).split('\n\n');
+      const blocks = (rest + decoder.decode(value, { stream: true })).split(/\n\n/); // not a text: packing folds its line breaks
       rest = blocks.pop() ?? '';
       for (const block of blocks) {
         const [, event, data] = /^(?:event: (\w+)\n)?data: (.*)$/.exec(block) ?? [];

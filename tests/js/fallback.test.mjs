@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { Stream } from '../../static/shared/fallback.js';
+import { Stream as Packed } from '../../widget/app/fallback.min.js';
 import { Link } from '../../static/shared/socket.js';
 import { install, latest, sockets, welcome } from './scripted.mjs';
 
@@ -43,8 +44,8 @@ function body() {
 }
 
 /** A stream that has said hello and knows its token. */
-async function opened() {
-  const line = new Stream('wss://chat.example/ws/visitor');
+async function opened(Kind = Stream) {
+  const line = new Kind('wss://chat.example/ws/visitor');
   line.onmessage = ({ data }) => heard.push(data);
   line.onclose = ({ code }) => closed.push(code);
   line.onopen = () => line.send('{"t":"hello"}');
@@ -155,13 +156,17 @@ test('it waits as long as the server asks for it, and no other refusal', async (
   assert.deepEqual(closed, [1006]);
 });
 
-test('it hears frames however they are cut, and no comment', async () => {
-  const { server } = await opened();
+for (const [what, Kind] of [['source', Stream], ['packed file', Packed]]) {
+  test(`it hears frames however they are cut, and no comment: the ${what}`, () => heardWhole(Kind));
+}
+
+async function heardWhole(Kind) {
+  const { server } = await opened(Kind);
   const bytes = new TextEncoder().encode(':\n\ndata: {"text":"Où ça ? 🙂"}\n\n:\n\ndata: {"t":"pos"}\n\n');
   for (const byte of bytes) server.bytes(new Uint8Array([byte]));
   await turn();
   assert.deepEqual(heard, ['{"text":"Où ça ? 🙂"}', '{"t":"pos"}']);
-});
+}
 
 test('it tells the close code after the frames before it', async () => {
   const { line, server } = await opened();
