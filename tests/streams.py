@@ -28,8 +28,18 @@ SECONDS: Final = 5.0  # for one request
 class Stream:
     """Nothing goes out before the hello, the first thing that is sent."""
 
-    def __init__(self, url: str, kind: str, origin: str | None, headers: dict[str, str]) -> None:
-        """Args: url: the server's; kind: visitor or agent; origin: None leaves the header out."""
+    def __init__(
+        self,
+        url: str,
+        kind: str,
+        origin: str | None,
+        headers: dict[str, str],
+        *,
+        http: httpx2.AsyncClient | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
+        """Args: url: the server's; kind: visitor or agent; origin: None leaves the header out; http: somebody else's to
+        use; seconds: for one request."""
         self.close_code: int | None = None
         self.requests = 0  # of frames, answered or not
         self.refused: httpx2.Response | None = None  # why frames were not taken
@@ -37,7 +47,9 @@ class Stream:
         self.transport = self  # `transport.abort()` cuts a WebSocket
         self.url = f"{url}/sse/{kind}"
         self._headers = {**headers, **({"origin": origin} if origin is not None else {})}
-        self._http = httpx2.AsyncClient(verify=False, trust_env=False, timeout=httpx2.Timeout(SECONDS, read=None))
+        self._http = http or httpx2.AsyncClient(verify=False, trust_env=False)
+        self._is_own = http is None
+        self._seconds = seconds
         self._came: asyncio.Queue[str | None] = asyncio.Queue()
         self._has_token = asyncio.Event()  # or there will be none
         self._turn = asyncio.Lock()
@@ -49,7 +61,9 @@ class Stream:
     async def _read(self, hello: str | bytes) -> None:
         code = 1006
         try:
-            async with self._http.stream("POST", self.url, content=hello, headers=self._headers) as answer:
+            patience = httpx2.Timeout(self._seconds, read=None)
+            said = {"content": hello, "headers": self._headers, "timeout": patience}
+            async with self._http.stream("POST", self.url, **said) as answer:
                 if answer.status_code != 200:
                     await answer.aread()
                     self.refused = answer
@@ -95,7 +109,7 @@ class Stream:
             if self.close_code is not None:
                 break
             with contextlib.suppress(httpx2.HTTPError, TimeoutError):
-                async with asyncio.timeout(SECONDS):
+                async with asyncio.timeout(self._seconds):
                     answer = await self.frames(data, self._next)
                 while answer.status_code == 429 and self.close_code is None:
                     await asyncio.sleep(0.05)
@@ -126,7 +140,8 @@ class Stream:
         if self._reader is not None:
             await asyncio.gather(self._reader, return_exceptions=True)
         self._came.put_nowait(None)
-        await self._http.aclose()
+        if self._is_own:
+            await self._http.aclose()
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:

@@ -188,13 +188,14 @@ async def gathered(
     through: Callable[[], tuple[str, int]] | None = None,
     guests: int = 3,
     silent_seconds: float = SILENT_SECONDS,
+    by_requests: bool = False,
 ) -> AsyncIterator[Crowd]:
     """A crowd that has met and can talk. `through` is the address its people go to instead of the server's own;
-    `silent_seconds` is how long they stay on a line without a word."""
+    `silent_seconds` is how long they stay on a line without a word; `by_requests`: they go without sockets."""
     limits = httpx2.Limits(max_keepalive_connections=0)  # each request meets the network anew
     async with httpx2.AsyncClient(verify=False, limits=limits, timeout=5.0) as http:
         inside = Way(target.address, target.origin, http)
-        way = Way(through or target.address, target.origin, http, silent_seconds)
+        way = Way(through or target.address, target.origin, http, silent_seconds, by_requests)
         ledger = Ledger()
 
         async def desk(name: str) -> Colleague:

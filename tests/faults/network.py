@@ -8,18 +8,20 @@ from typing import Final
 from faults.crowd import gathered
 from faults.lab import Bench, Scenario
 from faults.ledger import Verdict
-from faults.proxy import FAULTS, proxied
+from faults.proxy import FAULTS, Fault, proxied
 
 LONG_SECONDS: Final = 120.0
+# Each request is a connection of its own, so a wish meets the weather many times on its way.
+MILDER: Final[tuple[Fault, ...]] = (*FAULTS, *["none"] * 8)  # type: ignore[list-item]  # a Fault as it stands there
 
 
-async def run(bench: Bench, *, seconds: float = 0.0) -> Verdict:
-    """Talks through the storm, then lets the sky clear and judges."""
+async def run(bench: Bench, *, seconds: float = 0.0, by_requests: bool = False) -> Verdict:
+    """Talks through the storm, then lets the sky clear and judges. `by_requests`: without sockets."""
     seconds = seconds or bench.scaled(LONG_SECONDS)
     async with (
         bench.target() as target,
-        proxied(target.address, bench.rng) as proxy,
-        gathered(target, bench.rng, through=lambda: proxy.address) as crowd,
+        proxied(target.address, bench.rng, MILDER if by_requests else FAULTS) as proxy,
+        gathered(target, bench.rng, through=lambda: proxy.address, by_requests=by_requests) as crowd,
     ):
         crowd.talk()
         until = asyncio.get_running_loop().time() + seconds
@@ -39,4 +41,10 @@ async def run(bench: Bench, *, seconds: float = 0.0) -> Verdict:
         return verdict
 
 
+async def run_by_requests(bench: Bench) -> Verdict:
+    """As `run`, where no WebSocket gets through."""
+    return await run(bench, by_requests=True)
+
+
 SCENARIO: Final = Scenario("network", "delayed, dripped, cut in mid-frame, reset, half-open connections", run)
+BY_REQUESTS: Final = Scenario("fallback", "the same, over server-sent events and POST", run_by_requests)

@@ -21,10 +21,12 @@ import websockets
 
 from clients import SITE, new_cid, new_visitor_token
 from faults.ledger import Frame, Kind, Ledger, Shown, Wish, shown
+from streams import Stream
 
 OPEN_SECONDS: Final = 4.0  # for handshake and welcome
 SILENT_SECONDS: Final = 3.0  # without a word after which a line counts as dead
 PING_SECONDS: Final = 0.6
+REQUEST_SECONDS: Final = 1.0  # for one request with frames
 RETRY_SECONDS: Final = 2.5  # without an answer after which a wish is said again
 MOST_DELAY: Final = 0.8  # seconds before the next try to connect
 PASSING: Final = frozenset({"too_many", "unavailable", "store_down", "internal"})  # errors after which one tries again
@@ -39,6 +41,7 @@ class Way:
     origin: str
     http: httpx2.AsyncClient
     silent_seconds: float = SILENT_SECONDS
+    by_requests: bool = False  # server-sent events and POST instead of sockets
 
     def url(self, scheme: str, path: str) -> str:
         host, port = self.address()
@@ -137,9 +140,13 @@ class Person:
     async def _connect(self) -> Any:
         raise NotImplementedError
 
-    async def _open(self, path: str, **headers: str) -> Any:
-        socket = await websockets.connect(
-            self.way.url("ws", path),
+    async def _open(self, kind: str, **headers: str) -> Any:
+        self.connections += 1
+        if self.way.by_requests:
+            way = self.way
+            return Stream(way.url("http", ""), kind, way.origin, headers, http=way.http, seconds=REQUEST_SECONDS)
+        return await websockets.connect(
+            self.way.url("ws", f"/ws/{kind}"),
             origin=self.way.origin,  # type: ignore[arg-type]  # a NewType of str
             additional_headers=headers,
             proxy=None,
@@ -148,8 +155,6 @@ class Person:
             open_timeout=OPEN_SECONDS,
             close_timeout=0.2,
         )
-        self.connections += 1
-        return socket
 
     async def _send(self, socket: Any, t: str, **fields: Any) -> None:
         await socket.send(json.dumps({"t": t, **fields}))
@@ -279,7 +284,7 @@ class Guest(Person):
     thread: str = ""
 
     async def _connect(self) -> Any:
-        socket = await self._open("/ws/visitor")
+        socket = await self._open("visitor")
         held = {"conversation": self.thread, "last_seq": self.tops.get(self.thread, 0)} if self.thread else {}
         await self._send(socket, "hello", v=1, site=SITE, token=self.token, epoch=self.epoch, **held)
         return socket
@@ -324,7 +329,7 @@ class Colleague(Person):
         answer = await self.way.post("/api/ticket", self.cookie)
         if answer.status_code != 200:
             raise OSError(f"no ticket: {answer.status_code}")
-        socket = await self._open("/ws/agent", cookie=self.cookie)
+        socket = await self._open("agent", cookie=self.cookie)
         held = {thread: self.tops.get(thread, 0) for thread in self.watched}
         self._named = set(held)
         ticket = answer.json()["ticket"]

@@ -23,6 +23,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     conformance.SCENARIO,
     machine.SCENARIO,
     network.SCENARIO,
+    network.BY_REQUESTS,
     kills.SCENARIO,
     full_disk.SCENARIO,
     locked.SCENARIO,

@@ -15,6 +15,12 @@ async def test_it_loses_nothing_on_a_bad_network(bench: Bench) -> None:
     assert verdict.acknowledged > 20
 
 
+async def test_it_loses_nothing_on_a_bad_network_without_sockets(bench: Bench) -> None:
+    verdict = await network.run(bench, seconds=3.0, by_requests=True)
+    assert verdict.is_clean, str(verdict)
+    assert verdict.acknowledged > 10
+
+
 async def test_it_loses_nothing_when_it_is_killed(bench: Bench) -> None:
     verdict = await kills.run(bench)
     assert verdict.is_clean, str(verdict)
