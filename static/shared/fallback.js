@@ -29,7 +29,7 @@ const CODES = /** @type {Record<number, number>} */ ({ 401: 4401, 429: 4429, 503
 const streamUrl = (url) => url.replace(/^ws/, 'http').replace('/ws/', '/sse/');
 
 /**
- * Turns a link to this way if its server answers an ordinary request; or back, if this way was good for nothing either.
+ * Turns a link to this way if its server says by an ordinary request that it takes people; or back, if this way was good for nothing either.
  *
  * @param {import('./socket.js').Link} link
  */
@@ -38,7 +38,8 @@ export async function turn(link) {
   link.Around = undefined;
   if (had) return;
   try {
-    const address = new URL('/healthz', streamUrl(link.options.url));
+    // Not just whether it lives: one that is about to end refuses sockets, and nothing is wrong with those.
+    const address = new URL('/readyz', streamUrl(link.options.url));
     const answer = await fetch(address, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(REACH_MS) });
     if (!answer.ok) return;
     link.Around = Stream;

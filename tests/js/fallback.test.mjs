@@ -239,7 +239,7 @@ async function shut(times) {
 }
 
 /** What asked whether the server can be reached. */
-const asked = () => requests.filter((one) => one.url.endsWith('/healthz'));
+const asked = () => requests.filter((one) => one.url.endsWith('/readyz'));
 const streams = () => requests.filter((one) => one.url.endsWith('/sse/visitor'));
 
 async function shutAndReached() {
