@@ -68,6 +68,19 @@ async def test_a_silent_stream_says_something_now_and_then(server: Server, monke
     assert '"t":"welcome"' in text
 
 
+async def test_it_takes_what_comes_in_one_turn_as_a_socket_does() -> None:
+    """Two commits of two hundred events each, before the stream's own turn has come, are nobody's slowness."""
+
+    async def silent(*_said: Any) -> Any:
+        await asyncio.Event().wait()
+
+    one = stream.StreamLine(silent, silent, lambda: None)
+    one.write_texts([b"x" * 100] * 400)
+    assert one.has_room
+    one.write_texts([b"x" * 100] * 400)
+    assert not one.has_room
+
+
 async def test_people_on_both_ways_talk_as_on_one(server: Server) -> None:
     visitor = await server.visitor()
     thread = await visitor.open("By requests")

@@ -208,7 +208,6 @@ async def two_scenes(server: Server) -> tuple[Scene, Scene, Scene, Scene]:
     )
 
 
-@pytest.mark.both_ways
 async def test_what_is_anothers_is_as_if_it_were_not_there(server: Server) -> None:
     theirs, own, _, closed = await two_scenes(server)
     stranger = await server.visitor()  # has never written
@@ -257,6 +256,7 @@ async def test_another_conversations_ids_are_worth_nothing_in_ones_own(server: S
     assert kept(server, theirs) == before
 
 
+@pytest.mark.both_ways
 async def test_a_repeated_client_id_of_another_tells_nothing(server: Server) -> None:
     theirs, own, _, _ = await two_scenes(server)
     cid = new_cid()
@@ -303,6 +303,7 @@ async def test_who_may_is_served(start: Start, who: str) -> None:
         assert wrong == []
 
 
+@pytest.mark.both_ways
 async def test_a_colleagues_conversation_is_neither_shown_nor_followed_after_it_was_passed_on(server: Server) -> None:
     _, own, _, _ = await two_scenes(server)
     await own.desk.do("transfer", conversation=own.thread, agent=server.agent_id("marc"))

@@ -29,6 +29,7 @@ CONNECTION: Final = "aparte-connection"  # the header with the connection's toke
 FIRST: Final = "aparte-first"  # and the one with the number of the request's first frame
 BEAT_SECONDS: Final = 15.0  # after which a silent stream says something, so that no proxy takes it for dead
 SILENT_SECONDS: Final = 75.0  # without a frame after which the client has gone: it pings every half minute
+MOST_WAITING: Final = 64 << 10  # bytes that wait for their turn beside what the connection holds
 AGAIN_SECONDS: Final = 1.0  # when frames of an earlier request still wait
 
 Kind = Literal["visitor", "agent"]
@@ -58,7 +59,7 @@ class StreamLine:
         self._spoken = asyncio.get_running_loop().time()  # when the client last said something
         self._pending: list[bytes] = []
         self._due = asyncio.Event()
-        self._is_writing = False
+        self._waiting = 0  # bytes of what is pending
         self._is_over = False
         self._step = 0
         self._writer: asyncio.Task[None] | None = None
@@ -69,7 +70,7 @@ class StreamLine:
     @property
     def has_room(self) -> bool:
         """Whether the connection takes more now."""
-        return not self._is_writing
+        return self._waiting < MOST_WAITING
 
     @property
     def is_open(self) -> bool:
@@ -78,8 +79,9 @@ class StreamLine:
 
     def write_texts(self, texts: Iterable[bytes]) -> None:
         """Writes text frames in one go, without waiting. A frame has no line breaks: they are escaped in JSON."""
-        self._pending += [b"data: %s\n\n" % text for text in texts]
-        self._is_writing = True
+        for text in texts:
+            self._pending.append(b"data: %s\n\n" % text)
+            self._waiting += len(text)
         self._due.set()
 
     async def _write(self) -> None:
@@ -89,13 +91,10 @@ class StreamLine:
                 async with asyncio.timeout(BEAT_SECONDS):
                     await self._due.wait()
             self._due.clear()
-            self._is_writing = True
-            data, self._pending = b"".join(self._pending), []
+            data, self._pending, self._waiting = b"".join(self._pending), [], 0
             await self._send({"type": "http.response.body", "body": data or _BEAT, "more_body": True})
-            if not self._pending:
-                self._is_writing = False
-                if self.on_room is not None:
-                    self.on_room()
+            if self.on_room is not None:
+                self.on_room()
         await self._send({"type": "http.response.body", "body": b"event: close\ndata: %d\n\n" % self.close_code})
 
     async def send(self, message: Message) -> None:
