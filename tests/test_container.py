@@ -236,10 +236,14 @@ def test_it_sends_people_to_every_node_that_is_ready() -> None:
     caddy = (ROOT / "deploy" / "Caddyfile").read_text()
     nodes = caddy.partition("(nodes) {")[2].partition("\n}")[0]
     assert "reverse_proxy {$NODES} {" in nodes
-    assert re.search(r"^\s*health_uri /readyz$", nodes, re.MULTILINE)
-    assert re.search(r"^\s*health_interval \ds$", nodes, re.MULTILINE)
+    # What a person without WebSocket says must come to where that person listens.
+    assert re.search(r"reverse_proxy /sse/\* \{\$NODES\} \{\s*lb_policy client_ip_hash$", nodes, re.MULTILINE)
+    watched = caddy.partition("(watched) {")[2].partition("\n}")[0]
+    assert re.search(r"^\s*health_uri /readyz$", watched, re.MULTILINE)
+    assert re.search(r"^\s*health_interval \ds$", watched, re.MULTILINE)
+    assert nodes.count("import watched") == 2
     assert caddy.count("import nodes") == 2
-    assert caddy.count("reverse_proxy") == 1, "one way to the nodes, for chat and panel alike"
+    assert caddy.count("reverse_proxy") == 2, "the same ways to the nodes, for chat and panel alike"
     for compose in (NODES, ALONE):
         named = compose["services"]["proxy"]["environment"]["NODES"].split()
         assert named == [f"{name}:8080" for name in served(compose)]

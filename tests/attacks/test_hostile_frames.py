@@ -325,8 +325,7 @@ async def test_an_odd_body_is_refused_by_every_post(server: Server) -> None:
         for route in ROUTES:
             if route.method != "POST" or route.path in ("/api/logout", "/api/ticket", "/sse/visitor", "/sse/agent"):
                 continue  # two read no body, and two answer with a stream: see test_hostile_streams.py
-            headers = {"origin": server.url, "cookie": cookie}
-            answer = await server.http.post(route.path, content=body, headers=headers)
+            answer = await server.http.post(route.path, content=body, headers={"origin": server.url, "cookie": cookie})
             assert answer.status_code in (400, 401, 404, 413), (name, route.path, answer.status_code)
             assert answer.json()["code"] in ("bad_input", "not_signed_in", "not_found", "too_long", "connection_gone")
             assert "set-cookie" not in answer.headers
