@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from aparte.model import Site
 from aparte.store import READERS, Tx
 from aparte.vault.server import CONNECTIONS
 from checking import tries, wrong
-from clients import Visitor, new_visitor_token
+from clients import Visitor, new_cid, new_visitor_token
 from harness import BOOKING, PASSWORD, Server, email_of
 from pairs import Two, apart, letter_of, two, until
+from streams import code, line
 
 __all__ = ["two"]
 
@@ -27,6 +29,25 @@ pytestmark = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 async def tab(server: Server, visitor: Visitor, thread: str) -> Visitor:
     """The same person, in a tab whose socket is at this node."""
     return await server.visitor(token=visitor.token, conversation=thread)
+
+
+# ── without sockets ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_frames_at_another_node_than_their_stream_are_refused_and_said_again(two: Two) -> None:
+    async with two() as (one, other):
+        one.way = other.way = "http"
+        visitor, desk, thread = await apart(one, other)
+        said = {"conversation": thread, "cid": new_cid(), "text": "Where am I?"}
+        shown = {"aparte-connection": line(visitor).token, "aparte-first": "2", "origin": other.url}
+        answer = await other.http.post("/sse/visitor/frames", content=json.dumps({"t": "post", **said}), headers=shown)
+        assert code(answer) == (404, "connection_gone")
+        again = await tab(other, visitor, thread)
+        for client in (again, visitor):  # and once more at the first node: the answer to the other may have been lost
+            await client.do("post", **said)
+        await desk.event("message", text="Where am I?")
+        await desk.settle()
+        assert desk.heard("message") == [one for one in desk.heard("message") if one["body"]["text"] == "Hello"]
 
 
 # ── counted together ────────────────────────────────────────────────────────────────────────────────────────────
