@@ -29,15 +29,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import logging.handlers
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx2
-import structlog.testing
 import websockets
 from starlette.applications import Starlette
 
@@ -53,6 +51,7 @@ from aparte.model import Site
 from aparte.store import Store, database_of
 from aparte.vault import Vault
 from clients import SECONDS, SITE, AgentDesk, Client, Frame, Visitor, new_visitor_token
+from faultless import EXPECTED, no_faults
 from hurrying import hurried
 from listening import serving
 from streams import Stream, Way
@@ -70,8 +69,6 @@ MAILLESS_BOOKING: Final = "ZW8N3C"  # nothing on file
 UNKNOWN_BOOKING: Final = "AA1BB2"
 DUPONT: Final = "m.dupont@example.org"
 JANSEN: Final = "a.jansen@example.org"
-EXPECTED: Final = {"event": "a fault was planted"}
-FAULTS: Final = frozenset({"hub.fault", "jobs.fault", "ws.fault", "outbox.fault", "app.task_died"})
 
 
 def email_of(name: str) -> str:
@@ -356,28 +353,6 @@ async def running(folder: Path, way: Way = "socket", **chosen: Any) -> AsyncIter
         )
         stack.push_async_callback(server.everybody_leaves)
         yield server
-
-
-@contextlib.contextmanager
-def no_faults() -> Iterator[list[Any]]:
-    """Gives what is logged inside the block; fails when there was a fault that the product had to catch."""
-    caught = logging.handlers.BufferingHandler(10_000)
-    caught.setLevel(logging.ERROR)
-    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
-    for logger in loggers:
-        logger.addHandler(caught)
-    try:
-        with structlog.testing.capture_logs() as logged:
-            yield logged
-    finally:
-        for logger in loggers:
-            logger.removeHandler(caught)
-    if EXPECTED in logged:
-        return
-    assert [entry for entry in logged if entry["event"] in FAULTS] == []
-    # The log itself leaves out that a text was not UTF-8: that is the sender's fault, and the socket was closed.
-    told = [record.getMessage() for record in caught.buffer if not record.getMessage().startswith("Invalid UTF-8")]
-    assert told == []
 
 
 async def _until(ready: asyncio.Event, task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from aparte import auth
-from aparte.app import ROUTES
+from aparte.routes import ROUTES
 from checking import letters_left
 from harness import DUPONT, PASSWORD, Server, Start, email_of, settings_in
 

@@ -24,10 +24,10 @@ import pytest
 import checks
 from aparte import cli, errors, frames, hub, jobs, views
 from aparte.actions import tokens
-from aparte.app import ROUTES
 from aparte.config import Settings, ranges
 from aparte.frames import words
 from aparte.model import Agent, Role
+from aparte.routes import ROUTES
 from aparte.store import Directory, Stored
 from aparte.ws import agent, connection, visitor
 

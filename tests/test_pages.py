@@ -20,8 +20,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from aparte import app, assets, pages
-from aparte.app import ROUTES
 from aparte.headers import DEFAULTS
+from aparte.routes import ROUTES, check_routes
 from aparte.store import database_of
 from harness import Server, Start, settings_in
 
@@ -312,7 +312,7 @@ def test_every_route_says_who_may_use_it() -> None:
     assert {getattr(route, "path", "") for route in made.routes} == {route.path for route in ROUTES}
     made.add_route("/undeclared", lambda _request: None)
     with pytest.raises(RuntimeError, match="/undeclared"):
-        app.check_routes(made)
+        check_routes(made)
 
 
 async def test_it_is_not_ready_once_background_work_has_ended(server: Server) -> None:

@@ -74,7 +74,7 @@ async def test_it_takes_what_comes_in_one_turn_as_a_socket_does() -> None:
     async def silent(*_said: Any) -> Any:
         await asyncio.Event().wait()
 
-    one = stream.StreamLine(silent, silent, lambda: None)
+    one = stream.StreamLine(silent, silent, lambda: None, 200)
     one.write_texts([b"x" * 100] * 400)
     assert one.has_room
     one.write_texts([b"x" * 100] * 400)
@@ -184,6 +184,14 @@ async def test_a_request_that_is_made_again_does_nothing_twice(server: Server) -
     both = await asyncio.gather(*(line(visitor).frames("\n".join([PING] * 10), 3) for _ in range(8)))
     assert {one.status_code for one in both} <= {204, 429}
     assert await answers(visitor) == 12
+
+
+async def test_requests_are_counted_whatever_they_hold(start: Start) -> None:
+    async with start(frames_per_10s=20) as server:
+        visitor = await server.visitor()
+        answers = [(await line(visitor).frames(PING, 1)).status_code for _ in range(22)]
+        assert answers == [204] * 20 + [429] * 2
+        assert visitor.types().count("pos") == 1
 
 
 async def test_a_frame_before_its_turn_is_refused(server: Server) -> None:

@@ -14,19 +14,15 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
 
-from aparte import api, assets, auth, bell, exposition, frames, lines, pages, postgres, ws
+from aparte import api, assets, bell, frames, lines, pages, postgres, ws
 from aparte.actions import acts, checks, following, marks, nodes
 from aparte.actions.parts import Node, Parts, policy_of
 from aparte.actions.rates import ACCOUNT_LOGINS
@@ -40,6 +36,7 @@ from aparte.jobs import Jobs
 from aparte.limits import Crowd, Places, Window
 from aparte.outbox import OutboxWorker
 from aparte.records import Records
+from aparte.routes import ROUTES, check_routes, route
 from aparte.store import Store
 from aparte.vault import PasswordGate, Vault
 
@@ -50,89 +47,6 @@ DRAIN_RATE: Final = 200  # sockets told in a second, unless that took longer
 WAVE_SECONDS: Final = 0.25
 END_SECONDS: Final = 25.0  # from the signal to the end of the process, whatever hangs
 GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
-
-
-# ── routes ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A route and who may use it: `_route` asks that of every request before the verb runs. `origin`: whose page must
-    have sent it. `connection`: who has opened one of this origin's over HTTP, and shows its token."""
-
-    path: str
-    run: Callable[[Request], Awaitable[Response]] | ws.SocketEndpoint
-    method: Literal["GET", "POST", "WS"]
-    who: Literal["anyone", "agent", "visitor", "operator", "connection"]
-    origin: Literal["any", "chat", "panel"] = "any"
-
-
-ROUTES: Final = (
-    Declared("/widget.js", pages.loader, "GET", "anyone"),
-    Declared("/frame/{site}", pages.frame, "GET", "anyone"),
-    Declared("/chat/{site}", pages.hosted, "GET", "anyone"),
-    Declared("/panel", pages.panel, "GET", "anyone"),
-    Declared("/not-me", pages.not_me, "GET", "anyone"),
-    Declared("/a/{build}/{path:path}", pages.asset, "GET", "anyone"),
-    Declared("/healthz", pages.healthz, "GET", "anyone"),
-    Declared("/readyz", pages.readyz, "GET", "anyone"),
-    Declared("/metrics", exposition.metrics, "GET", "operator"),
-    Declared("/api/login", api.sign_in, "POST", "anyone", "panel"),
-    Declared("/api/logout", api.sign_out, "POST", "agent", "panel"),
-    Declared("/api/me", api.me, "GET", "agent"),
-    Declared("/api/ticket", api.ticket, "POST", "agent", "panel"),
-    Declared("/api/not-me", api.not_me, "POST", "anyone", "chat"),
-    Declared("/ws/visitor", ws.SocketEndpoint("visitor"), "WS", "visitor", "chat"),
-    Declared("/ws/agent", ws.SocketEndpoint("agent"), "WS", "agent", "panel"),
-    Declared("/sse/visitor", ws.StreamEndpoint("visitor"), "POST", "visitor", "chat"),
-    Declared("/sse/visitor/frames", ws.take, "POST", "connection", "chat"),
-    Declared("/sse/agent", ws.StreamEndpoint("agent"), "POST", "agent", "panel"),
-    Declared("/sse/agent/frames", ws.take, "POST", "connection", "panel"),
-)
-
-
-def _route(one: Declared) -> Route | WebSocketRoute:
-    if isinstance(one.run, ws.SocketEndpoint):
-        return WebSocketRoute(one.path, one.run)
-    return Route(one.path, _guarded(one, one.run), methods=[one.method])
-
-
-def _guarded(
-    one: Declared, run: Callable[[Request], Awaitable[Response]]
-) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    """The verb behind what is declared of it; it finds the signed-in agent in `request.state.caller`, and the
-    connection in `request.state.line`."""
-
-    async def guarded(request: Request) -> Response:
-        parts: Parts = request.app.state.parts
-        headers = auth.headers_of(request.scope)
-        if one.origin != "any":
-            own = auth.panel_origin if one.origin == "panel" else auth.chat_origin
-            auth.require_own_page(headers, own(parts.settings))
-        if one.who == "agent":
-            request.state.caller = await auth.agent_of(parts, headers)
-        elif one.who == "operator":
-            if not request.app.state.token or "x-forwarded-for" in headers:
-                raise HTTPException(404)  # off, or asked through the proxy: as what is not there
-            auth.require_token(headers, request.app.state.token)
-        elif one.who == "connection":
-            request.state.line = ws.line_of(request, "agent" if one.origin == "panel" else "visitor")
-        return await run(request)
-
-    return guarded
-
-
-def check_routes(app: Starlette, declared: Iterable[Declared] = ROUTES) -> None:
-    """Raises ws.Unexpected for a route that nobody declared, and for one that is declared open to what it must not:
-    an unsafe request from any page, or a socket that serves others than it says."""
-    known = {one.path for one in declared}
-    wrong = [path for route in app.routes if (path := getattr(route, "path", "?")) not in known]
-    for one in declared:
-        is_other = isinstance(one.run, ws.SocketEndpoint | ws.StreamEndpoint) and one.run.kind != one.who
-        if is_other or (one.method != "GET" and one.origin == "any"):
-            wrong.append(one.path)
-    if wrong:
-        raise ws.Unexpected(f"routes without a declared policy: {wrong}")
 
 
 # ── the application ─────────────────────────────────────────────────────────────────────────────────────────
@@ -248,7 +162,7 @@ def create_app(settings: Settings) -> Starlette:
             raise
 
     handlers: dict[Any, Any] = {AparteError: api.refused, HTTPException: api.http_error, Exception: api.fault}
-    app = Starlette(routes=[_route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
+    app = Starlette(routes=[route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
     app.state.assets = assets.load()
     app.state.limits = ws.Limits(Places(settings.sockets_per_address), Window(settings.sockets_per_minute, 60.0))
     app.state.streams = ws.Streams()

@@ -18,7 +18,8 @@ from websockets.exceptions import InvalidStatus
 
 from aparte import ws
 from aparte.actions import people
-from aparte.app import ROUTES, Declared, _route, check_routes, create_app
+from aparte.app import create_app
+from aparte.routes import ROUTES, Declared, check_routes, route
 from clients import SITE
 from harness import PASSWORD, Server, email_of, settings_in
 
@@ -184,7 +185,7 @@ async def _anything(_request: object) -> Response:
 
 
 @pytest.mark.parametrize(
-    "route",
+    "added",
     [
         Route("/debug", _anything),
         Mount("/files", routes=[Route("/x", _anything)]),
@@ -192,16 +193,16 @@ async def _anything(_request: object) -> Response:
     ],
     ids=["route", "mount", "bare mount"],
 )
-def test_a_route_that_nobody_declared_fails_at_start(route: Route | Mount, tmp_path: Path) -> None:
+def test_a_route_that_nobody_declared_fails_at_start(added: Route | Mount, tmp_path: Path) -> None:
     app = create_app(settings_in(tmp_path))
     check_routes(app)
-    app.router.routes.append(route)
+    app.router.routes.append(added)
     with pytest.raises(ws.Unexpected, match="without a declared policy"):
         check_routes(app)
 
 
 @pytest.mark.parametrize(
-    "route",
+    "added",
     [
         Declared("/api/new", _anything, "POST", "agent"),
         Declared("/ws/new", ws.SocketEndpoint("agent"), "WS", "visitor", "chat"),
@@ -211,15 +212,15 @@ def test_a_route_that_nobody_declared_fails_at_start(route: Route | Mount, tmp_p
     ],
     ids=["unsafe", "a socket for others than it says", "a socket", "a stream for others than it says", "frames"],
 )
-def test_a_route_that_is_declared_too_open_fails_at_start(route: Declared, tmp_path: Path) -> None:
+def test_a_route_that_is_declared_too_open_fails_at_start(added: Declared, tmp_path: Path) -> None:
     with pytest.raises(ws.Unexpected, match="new"):
-        check_routes(create_app(settings_in(tmp_path)), [*ROUTES, route])
+        check_routes(create_app(settings_in(tmp_path)), [*ROUTES, added])
 
 
 async def test_what_is_declared_is_asked_before_the_verb_runs(server: Server) -> None:
     """Not the verb but its row keeps strangers out: a verb that forgets to ask is still closed."""
     declared = Declared("/api/new", _anything, "POST", "agent", "panel")
-    server.app.router.routes.append(_route(declared))
+    server.app.router.routes.append(route(declared))
     cookie = await server.sign_in()
     assert (await server.post("/api/new")).status_code == 401
     assert (await server.post("/api/new", cookie=cookie, origin="https://evil.example")).status_code == 403

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aparte import frames
-from aparte.app import ROUTES
+from aparte.routes import ROUTES
 from clients import SITE, Client, Visitor, new_cid, new_visitor_token
 from harness import PASSWORD, Server, Start, email_of
 

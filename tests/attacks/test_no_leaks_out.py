@@ -25,7 +25,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aparte.app import ROUTES
+from aparte.routes import ROUTES
 from attacks.bytescan import written
 from attacks.outside import Outside, company_at, outside
 from attacks.test_secrets_in_text import SECRETS, is_leak

@@ -13,11 +13,11 @@ from typing import Final
 
 import httpx2
 
+from faultless import FAULTS
 from faults.crowd import Crowd, gathered
 from faults.lab import Bench
 from faults.ledger import Verdict
 from faults.target import Alone
-from harness import FAULTS
 
 PATIENCE: Final = 30.0  # seconds until something that must come has come; whoever leaves a line before is told nothing
 Trouble = AbstractAsyncContextManager[object]

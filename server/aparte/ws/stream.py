@@ -19,7 +19,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from aparte import auth, frames
 from aparte.actions.people import session_hash
+from aparte.config import Settings
 from aparte.errors import AparteError, BadInput, BadState, ConnectionGone, NotSignedIn, TooLong, TooMany, Unavailable
+from aparte.limits import Window
 from aparte.vault import new_token
 from aparte.ws.connection import CLOSE_BUSY, CLOSE_LIMIT, SocketEndpoint
 
@@ -48,8 +50,8 @@ class StreamLine:
     on_room: Callable[[], None] | None = None
     on_text: Callable[[str], bool] | None = None
 
-    def __init__(self, receive: Receive, send: Send, abort: Callable[[], None]) -> None:
-        """Args: receive, send: the long request's; abort cuts its connection."""
+    def __init__(self, receive: Receive, send: Send, abort: Callable[[], None], requests: int) -> None:
+        """Args: receive, send: the long request's; abort cuts its connection; requests: with frames, in 10 seconds."""
         self.token = ""
         self.close_code: int | None = None
         self._receive, self._send, self.abort = receive, send, abort
@@ -61,6 +63,7 @@ class StreamLine:
         self._due = asyncio.Event()
         self._waiting = 0  # bytes of what is pending
         self._is_over = False
+        self._requests = Window(requests, 10.0)
         self._step = 0
         self._writer: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -159,6 +162,12 @@ class StreamLine:
         self._begun.set()
         if self.on_room is not None:
             self.on_room()  # what waits for room must learn that there will be none
+
+    def admit(self) -> None:
+        """Counts a request before it is read: its frames count by themselves, unless they came before. Raises TooMany."""
+        wait = self._requests.take("", asyncio.get_running_loop().time())
+        if wait is not None:
+            raise TooMany(retry_after=wait)
 
     async def take(self, first: int, texts: list[str]) -> None:
         """Carries out frames of one request; returns once the last has begun.
@@ -264,7 +273,8 @@ class _Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         streams: Streams = scope["app"].state.streams
-        line = StreamLine(receive, send, scope["aparte.abort"])
+        settings: Settings = scope["app"].state.parts.settings
+        line = StreamLine(receive, send, scope["aparte.abort"], settings.frames_per_10s)
 
         async def sending(message: Message) -> None:
             await line.send(message)
@@ -303,7 +313,8 @@ async def take(request: Request) -> Response:
     number = request.headers.get(FIRST, "")
     if not number.isascii() or not number.isdigit() or not 0 < len(number) <= 15:
         raise BadInput(f"The header {FIRST} gives the number of the first frame.")
-    text = await _text_of(request.receive)
     line: StreamLine = request.state.line
+    line.admit()
+    text = await _text_of(request.receive)
     await line.take(int(number), text.split("\n"))
     return Response(status_code=204, headers={"cache-control": "no-store"})
