@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 from aparte import auth
 from aparte.routes import ROUTES
 from checking import letters_left
+from clients import new_cid
 from harness import DUPONT, PASSWORD, Server, Start, email_of, settings_in
 
 
@@ -64,6 +65,10 @@ async def test_no_unsafe_route_takes_a_request_from_elsewhere(server: Server) ->
         "/api/logout": None,
         "/api/ticket": None,
         "/api/not-me": {"token": link},
+        "/sse/visitor": {"t": "hello", "v": 1, "site": "air", "token": visitor.token},
+        "/sse/visitor/frames": {"t": "end", "conversation": thread, "cid": new_cid()},
+        "/sse/agent": {"t": "hello", "v": 1, "ticket": "x"},
+        "/sse/agent/frames": {"t": "close", "conversation": thread, "cid": new_cid()},
     }
     assert set(bodies) == {route.path for route in ROUTES if route.method == "POST"}
     await letters_left(server)
