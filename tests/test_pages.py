@@ -278,31 +278,50 @@ async def test_a_fault_of_ours_says_nothing_of_itself(server: Server, monkeypatc
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_it_goes_away_politely(start: Start) -> None:
+async def test_it_goes_away_politely(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "DRAIN_LEAST", 0.2)
     async with start() as server:
-        visitor, claire, _ = await server.meeting()
-        await app.goodbye(server.app)
+        visitor, claire, thread = await server.meeting()
+        going = asyncio.create_task(app.goodbye(server.app))
         for client in (visitor, claire):
-            assert (await client.expect("drain"))["after"] > 0
-            assert await client.closed() == 1001
+            assert (await client.expect("drain"))["after"] == 0.2
+        assert (await server.http.get("/readyz")).status_code == 503
+        await visitor.say(thread, "I am still served")  # until the time is over
         for kind in ("visitor", "agent"):
             with pytest.raises(InvalidStatus):
                 await server.socket(kind, cookie=claire.cookie)
+        for client in (visitor, claire):
+            assert await client.closed() == 1001
+        await going
+
+
+async def test_who_moves_on_by_himself_is_not_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "DRAIN_LEAST", 60.0)
+    async with start() as server:
+        people = [await server.visitor() for _ in range(3)]
+        going = asyncio.create_task(app.goodbye(server.app))
+        for one in people:
+            assert (await one.expect("drain"))["after"] == app.DRAIN_SECONDS
+            await one.leave()
+        server.clients.clear()
+        async with asyncio.timeout(5):
+            await going
 
 
 async def test_it_sends_many_away_in_waves(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "DRAIN_RATE", 20)
+    monkeypatch.setattr(app, "DRAIN_RATE", 40)
+    monkeypatch.setattr(app, "DRAIN_LEAST", 0.0)
     async with start() as server:
-        people = [await server.visitor() for _ in range(20)]
+        people = [await server.visitor() for _ in range(40)]
         going = asyncio.create_task(app.goodbye(server.app))
-        await asyncio.sleep(0.1)
-        assert (
-            3 <= sum(peer.ending is not None for peer in server.parts.hub.peers) + 20 - len(server.parts.hub.peers) <= 6
-        )
-        last = [peer for peer in server.parts.hub.peers if peer.ending is None]
-        assert last  # they are served until it is their turn
-        await going
-        assert {(await one.expect("drain"))["after"] for one in people} == {1 + app.GOODBYE_SECONDS}
+        assert {(await one.expect("drain"))["after"] for one in people} == {1.0}
+        ended: list[int] = []
+        while not going.done():
+            staying = sum(peer.ending is None for peer in server.parts.hub.peers)
+            if 40 - staying not in ended[-1:]:
+                ended.append(40 - staying)
+            await asyncio.sleep(0.01)
+        assert ended == [0, 10, 20, 30, 40]  # four waves, not all of them at once
         assert {await one.closed() for one in people} == {1001}
 
 

@@ -42,8 +42,11 @@ from aparte.vault import PasswordGate, Vault
 
 log = structlog.get_logger("aparte.app")
 GARBAGE: Final = 20_000  # objects made and not freed since the last look for cycles
-DRAIN_SECONDS: Final = 15.0  # over which many sockets are told to come back
-DRAIN_RATE: Final = 200  # sockets told in a second, unless that took longer
+DRAIN_SECONDS: Final = 15.0  # at most, within which everybody is asked to move on; some of them at every moment
+DRAIN_LEAST: Final = 1.0  # at least: whoever moves on by himself is at another node at once
+DRAIN_RATE: Final = 200  # people who move on in a second, unless that took longer
+AT_ONCE: Final = 200  # people told in one turn of the loop
+WAVES_SECONDS: Final = 5.0  # at most, over which those who did not are sent away
 WAVE_SECONDS: Final = 0.25
 END_SECONDS: Final = 25.0  # from the signal to the end of the process, whatever hangs
 GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
@@ -218,27 +221,37 @@ def server_for(app: Starlette, settings: Settings) -> Server:
 
 
 async def goodbye(app: Starlette) -> None:
-    """Readiness off, no new sockets, and every open one told to come back later: in waves, so that neither this
-    process nor the next meets all of them at once. Ends early when few are open."""
+    """Readiness off, no new sockets, and everybody is asked to move on at a moment of his own; who has not done so by
+    then is sent away, in waves: neither another node nor the next process here meets all of them at once. Ends early
+    when few are left."""
     app.state.draining = True
     parts: Parts | None = getattr(app.state, "parts", None)
-    if parts is None:
+    if parts is None or not parts.hub.peers:
         return
     peers = parts.hub.peers
-    seconds = min(DRAIN_SECONDS, len(peers) / DRAIN_RATE)
-    waves = max(1, math.ceil(seconds / WAVE_SECONDS))
+    seconds = min(DRAIN_SECONDS, max(DRAIN_LEAST, len(peers) / DRAIN_RATE))
     log.info("app.drain", sockets=len(peers), seconds=seconds)
+    for number, peer in enumerate(list(peers), 1):
+        peer.say(frames.Drain(after=seconds))
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    await _are_gone(parts, seconds)
+    waves = max(1, math.ceil(min(WAVES_SECONDS, len(peers) / DRAIN_RATE) / WAVE_SECONDS))
     for left in range(waves, 0, -1):
         staying = [peer for peer in peers if peer.ending is None]
         for peer in staying[: math.ceil(len(staying) / left)]:
-            peer.say(frames.Drain(after=seconds + GOODBYE_SECONDS))
             peer.end(1001)
         if left > 1:
-            await asyncio.sleep(seconds / waves)
-    for _ in range(int(GOODBYE_SECONDS / 0.05)):
-        if not peers:
-            return
-        await asyncio.sleep(0.05)
+            await asyncio.sleep(WAVE_SECONDS)
+    await _are_gone(parts, GOODBYE_SECONDS)
+
+
+async def _are_gone(parts: Parts, seconds: float) -> None:
+    """Waits so long, or until nobody is left."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while parts.hub.peers:  # noqa: ASYNC110 - the hub has no event for it
+                await asyncio.sleep(0.05)
 
 
 def _end_hard() -> None:

@@ -76,8 +76,8 @@ export class Link {
     /** @type {typeof import('./fallback.js').Stream|undefined} what stands for a WebSocket now */
     this.Around = undefined;
     this.tries = 0;
-    /** Until when the server wants its clients spread over time, our clock in milliseconds. */
-    this.drainUntil = 0;
+    /** Milliseconds over which a server that restarts wants its clients spread; 0 without one. */
+    this.spread = 0;
     this.heard = 0;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.timer = undefined;
@@ -170,14 +170,14 @@ export class Link {
       return; // not a frame of ours; the numbers will show whether something is missing
     }
     if (frame.t === 'welcome') {
-      this.tries = this.drainUntil = 0;
+      this.tries = this.spread = 0;
       this.#become('online', 0);
     }
     this.options.onFrame(frame);
     if (frame.t === 'drain') {
-      this.drainUntil = Date.now() + 1000 * (frame.after || 0);
+      this.spread = 1000 * (frame.after || 0);
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.restart(), this.#delay());
+      this.timer = setTimeout(() => this.restart(), Math.random() * this.spread);
     }
   }
 
@@ -206,10 +206,10 @@ export class Link {
     fetchFallback().then((it) => it.turn(this), () => {}); // not to be fetched: the next three in vain ask again
   }
 
-  /** How long to wait before the next try: while a server drains, tries in vain are nobody's failure. */
+  /** How long to wait before the next try: with a server that restarts, spread over what it asked for at least. */
   #delay() {
-    const rest = this.drainUntil - Date.now();
-    return rest > 0 ? Math.random() * Math.max(rest, FIRST_DELAY_MS) : backoff(this.tries++, Math.random());
+    const random = Math.random();
+    return Math.max(random * this.spread, backoff(this.tries++, random));
   }
 
   #leave() {

@@ -138,48 +138,66 @@ test('it does not sit out a long delay when the network is back', () => {
   assert.equal(sockets.length, count + 1);
 });
 
-test('it reconnects within the time that a draining server gives', async () => {
+/** Runs with a known answer of chance. */
+async function byChance(answer, work) {
+  const { random } = Math;
+  Math.random = () => answer;
+  try {
+    await work();
+  } finally {
+    Math.random = random;
+  }
+}
+
+test('it moves on at a moment of its own when a server drains, and is served until then', () => byChance(0.7, async () => {
   start();
   await latest().open();
   latest().say(welcome());
   latest().say({ t: 'drain', after: 10 });
-  mock.timers.tick(10_000);
+  mock.timers.tick(6_900);
+  assert.ok(link.send({ t: 'ping' }));
+  assert.equal(sockets.length, 1);
+  mock.timers.tick(200);
   assert.equal(sockets.length, 2);
-});
+  assert.ok(sockets[0].isClosedByPage);
+}));
 
-test('it waits out what a draining server asks for, and does not count tries in vain', async () => {
+test('it spreads every further try as a draining server asked, until it is welcomed', () => byChance(0.9, async () => {
   start();
   await latest().open();
   latest().say(welcome());
-  const { random } = Math;
-  Math.random = () => 0.9;
-  try {
-    latest().say({ t: 'drain', after: 10 });
-    latest().end(1001);
+  latest().say({ t: 'drain', after: 10 });
+  latest().end(1001); // sent away before its moment
+  for (let tries = 1; tries < 4; tries += 1) {
     mock.timers.tick(8_900);
-    assert.equal(sockets.length, 1);
+    assert.equal(sockets.length, tries);
     mock.timers.tick(200);
-    assert.equal(sockets.length, 2);
-    latest().end(1006); // it still drains
-    mock.timers.tick(950);
-    assert.equal(sockets.length, 3);
-    assert.equal(link.tries, 0);
-    latest().end(1006); // now it is somebody's failure
-    assert.equal(link.tries, 1);
-  } finally {
-    Math.random = random;
+    assert.equal(sockets.length, tries + 1);
+    latest().end(1006); // nobody there yet
   }
-});
-
-test('it forgets the time of a drain when it is welcomed', async () => {
-  start();
+  mock.timers.tick(9_100);
   await latest().open();
-  latest().say({ t: 'drain', after: 100 });
   latest().say(welcome());
   latest().end(1006);
-  mock.timers.tick(1_000);
-  assert.equal(sockets.length, 2);
-});
+  mock.timers.tick(900); // an end like any other
+  assert.equal(sockets.length, 6);
+}));
+
+test('it does not knock ever faster at a server that said too little', () => byChance(0.9, async () => {
+  start();
+  await latest().open();
+  latest().say(welcome());
+  latest().say({ t: 'drain', after: 1 });
+  latest().end(1001);
+  for (const seconds of [0.9, 1.8, 3.6, 7.2]) {
+    const count = sockets.length;
+    mock.timers.tick(1000 * seconds - 1);
+    assert.equal(sockets.length, count);
+    mock.timers.tick(2);
+    assert.equal(sockets.length, count + 1);
+    latest().end(1006);
+  }
+}));
 
 test('it hears nothing more from a socket that it has left', async () => {
   start();
