@@ -23,7 +23,7 @@ from aparte import config, postgres
 from aparte.config import Database
 from aparte.errors import StoreDown, Unreadable
 from aparte.frames import NoteBody
-from aparte.store import Store, Tx, checks, directory_changed, kept_time
+from aparte.store import Store, Tx, checks, directory_changed, keeping, kept_time
 from attacks.bytescan import scan
 from clients import new_cid
 from pgserver import PostgresServer
@@ -95,6 +95,24 @@ async def test_a_line_that_was_cut_between_two_commits_costs_nobody_a_message(st
         assert databases.rows(place, cut, place.name)
         assert len(await stream(store, thread)) == number + 1
     assert texts(await stream(store, thread)) == ["text 0", "text 1", "text 2"]
+
+
+async def test_a_line_that_is_lost_while_rows_are_read_makes_no_row_unreadable(store: Store) -> None:
+    """A row that is taken for unreadable leaves the screens of those who had it."""
+    _, thread = await make_thread(store)
+    lost = []
+
+    def query(connection: Any) -> object:
+        lost.append(connection.exec_driver_sql("SELECT 1").scalar())  # there is a line, and a transaction
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ? AND pid <> pg_backend_pid()"
+        assert isinstance(store.place, Database)
+        assert databases.rows(store.place, cut, store.place.name)
+        return keeping.readable(connection, [thread, thread[::-1]])
+
+    with pytest.raises(StoreDown):
+        await store.read(query)
+    assert len(lost) == 2  # again on another line, and then it is told
+    assert [row.id for row in await store.read(lambda c: keeping.readable(c, [thread]))] == [thread]
 
 
 async def test_a_line_that_was_cut_within_a_commit_is_told(store: Store) -> None:

@@ -33,6 +33,8 @@ _READ_ONLY: Final = "25006"
 # Two transactions stood in each other's way; one was undone, and is simply run again.
 _PASSING: Final = frozenset({"40001", "40P01"})
 _TWIN: Final = "23505"
+# What PostgreSQL says of bytes that it cannot make sense of: data, and its own files.
+_ROWS_CLASSES: Final = frozenset({"22", "XX"})
 
 
 def is_everybodys(error: BaseException) -> bool:
@@ -49,6 +51,14 @@ def is_everybodys(error: BaseException) -> bool:
         # PostgreSQL's driver has no state for a server that it cannot reach; SQLite's own complaints are of a row.
         return isinstance(error, OperationalError) and not isinstance(error.orig, sqlite3.Error)
     return code in _EVERYBODYS
+
+
+def is_of_a_row(error: DBAPIError) -> bool:
+    """Whether something that the database holds cannot be read, so that the rest still may."""
+    if is_everybodys(error):
+        return False
+    state = _state(error)
+    return state is None or state[:2] in _ROWS_CLASSES
 
 
 def is_passing(error: BaseException) -> bool:

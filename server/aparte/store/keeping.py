@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Connection, delete, insert, select, tuple_
 from sqlalchemy.exc import DatabaseError
 
-from aparte.store import conversations
+from aparte.store import conversations, failures
 from aparte.store.conversations import Conversation
 from aparte.store.schema import conversation, erasure, event, held, identity_check, outbox, visitor, visitor_session
 from aparte.store.transaction import Tx
@@ -27,10 +27,14 @@ def with_proof(connection: Connection) -> list[Conversation]:
 
 def readable(connection: Connection, ids: Collection[str]) -> list[Conversation]:
     """The conversations of these ids, without those that the database itself cannot read: a touched row must not
-    keep the others from being read. Raises DatabaseError when none can be."""
+    keep the others from being read. For readers alone: it may begin a new transaction. Raises DatabaseError when none
+    can be read, and when the database answers nobody."""
     try:
         return list(conversations.load(connection, ids).values())
-    except DatabaseError:
+    except DatabaseError as error:
+        if not failures.is_of_a_row(error):
+            raise
+        connection.rollback()  # PostgreSQL answers nothing more in a transaction that has failed
         found = [row for one in ids if (row := _alone(connection, one)) is not None]
         if not found:
             raise
@@ -41,6 +45,9 @@ def _alone(connection: Connection, conversation_id: str) -> Conversation | None:
     try:
         return conversations.find(connection, conversation_id)
     except DatabaseError as error:
+        if not failures.is_of_a_row(error):
+            raise
+        connection.rollback()
         log.warning("store.row_unreadable", conversation=conversation_id, error=type(error).__name__)
         return None
 
