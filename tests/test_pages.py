@@ -351,6 +351,26 @@ async def test_it_is_not_ready_while_no_row_can_be_written(server: Server, monke
     assert (await server.http.get("/readyz")).status_code == 200
 
 
+async def test_it_is_not_ready_while_the_store_does_not_answer(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[asyncio.Event] = []
+    keep_time = server.store.keep_time
+
+    async def waits() -> None:
+        asked.append(asyncio.Event())
+        await asked[-1].wait()
+
+    monkeypatch.setattr(pages, "READY_SECONDS", 0.0)
+    monkeypatch.setattr(pages, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(server.store, "keep_time", waits)
+    for _ in range(3):
+        answer = await server.http.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "store_down\n")
+    assert len(asked) == 1  # and it is not asked ever more
+    asked[0].set()
+    monkeypatch.setattr(server.store, "keep_time", keep_time)
+    assert (await server.http.get("/readyz")).status_code == 200
+
+
 async def test_asking_often_whether_it_is_ready_costs_one_write(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,10 +18,11 @@ from starlette.responses import Response
 from aparte import __version__, auth
 from aparte.actions.parts import Parts
 from aparte.assets import Asset, Assets
-from aparte.errors import AparteError, NotFound
+from aparte.errors import AparteError, NotFound, StoreDown
 from aparte.model import Site
 
 READY_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 3.0  # without one the store is as good as down: a lock is given up sooner
 _YEAR: Final = 365 * 24 * 3600
 
 
@@ -224,15 +225,26 @@ class Readiness:
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._asked: float | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._failure: AparteError | None = None
 
     async def failure(self, parts: Parts) -> AparteError | None:
         async with self._lock:
             if self._asked is None or time.monotonic() - self._asked >= READY_SECONDS:
-                try:
-                    await parts.store.keep_time()  # a row that is really written, so that a full disk shows
-                    self._failure = None
-                except AparteError as error:
-                    self._failure = error
+                self._failure = await self._ask(parts)
                 self._asked = time.monotonic()
             return self._failure
+
+    async def _ask(self, parts: Parts) -> AparteError | None:
+        # One question at a time: a store that answers nobody is not asked again before it has.
+        if self._asking is None or self._asking.done():
+            # A row that is really written, so that a full disk shows.
+            self._asking = asyncio.create_task(parts.store.keep_time())
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await asyncio.shield(self._asking)
+        except TimeoutError:
+            return StoreDown()
+        except AparteError as error:
+            return error
+        return None
