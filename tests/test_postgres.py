@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,10 @@ async def test_a_row_that_somebody_holds_keeps_no_other_waiting_for_good(
             assert results[0] == 1
             assert isinstance(results[1], StoreDown)
             assert results[2] == 2
+            began = time.monotonic()
+            told = await asyncio.gather(*(append(hurried, held, "b") for _ in range(12)), return_exceptions=True)
+            assert [type(one) for one in told] == [StoreDown] * 12
+            assert time.monotonic() - began < 2.4  # 3.9 s, if each of them waited as long
         assert await append(hurried, held, "b") == 1
 
 

@@ -17,6 +17,7 @@ from aparte.config import Database, read_secret
 from aparte.errors import AparteError, BadSetting, StoreDown
 
 LOCK_MILLISECONDS: Final = 2_000  # how long a transaction waits for a row of another before its person is told
+HURRIED_MILLISECONDS: Final = 50  # and the others of its commit, once one has waited in vain
 CONNECT_SECONDS: Final = 5
 SILENT_SECONDS: Final = 10  # a line on which nothing is heard for so long is given up
 
@@ -83,11 +84,19 @@ def engine(place: Database, *, size: int, is_reading: bool = False, is_probed: b
 
 
 def conninfo(place: Database) -> str:
-    """What the driver needs to connect by itself, beside the toolkit. It has the password in it: never to be shown."""
+    """What the bell's lines need to connect by themselves, under a name of their own in the server's list. It has the
+    password in it: never to be shown."""
     from psycopg.conninfo import make_conninfo  # an extra
 
     password = read_secret(place.password_file) if place.password_file is not None else None
-    named = {"dbname": place.name, "user": place.user, "host": place.host, "port": place.port, "password": password}
+    named = {
+        "dbname": place.name,
+        "user": place.user,
+        "host": place.host,
+        "port": place.port,
+        "password": password,
+        "application_name": "aparte-bell",
+    }
     return make_conninfo(**{key: one for key, one in (_LINE | dict(place.options) | named).items() if one})
 
 
@@ -128,6 +137,11 @@ _FIXES: Final = (
     ("permission denied", "make this account the owner of the database"),
     ("SSL", "compare sslmode and sslrootcert with what the server offers"),
 )
+
+
+def hurry(connection: Connection) -> None:
+    """Until this transaction ends it waits for others only HURRIED_MILLISECONDS."""
+    connection.execute(text(f"SET LOCAL lock_timeout = '{HURRIED_MILLISECONDS}ms'"))
 
 
 def is_postgres(connection: Connection) -> bool:

@@ -33,6 +33,7 @@ _READ_ONLY: Final = "25006"
 # Two transactions stood in each other's way; one was undone, and is simply run again.
 _PASSING: Final = frozenset({"40001", "40P01"})
 _TWIN: Final = "23505"
+_HELD: Final = "55P03"
 # What PostgreSQL says of bytes that it cannot make sense of: data, and its own files.
 _ROWS_CLASSES: Final = frozenset({"22", "XX"})
 
@@ -64,6 +65,11 @@ def is_of_a_row(error: DBAPIError) -> bool:
 def is_passing(error: BaseException) -> bool:
     """Whether the same work may well be done when it is run again at once, since nothing of it was kept."""
     return isinstance(error, DBAPIError) and _state(error) in _PASSING
+
+
+def is_held(error: BaseException) -> bool:
+    """Whether another holds what it wanted, and did not let go in time."""
+    return isinstance(error, DBAPIError) and _state(error) == _HELD
 
 
 def is_lost(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from aparte import postgres
 from aparte.errors import AparteError, StoreDown, TooMany
 from aparte.metrics import Commits
 from aparte.store import direct, failures
@@ -288,4 +289,6 @@ def _under_savepoint(tx: Tx, connection: Connection, job: _Job) -> _Done | Excep
             raise  # nobody's work can be kept
         savepoint.rollback()
         tx.forget(published)
+        if failures.is_held(error):
+            postgres.hurry(connection)  # or all the others who want it would wait as long, one after the other
         return error
