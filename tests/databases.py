@@ -11,6 +11,7 @@ import contextlib
 import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import pgserver
 from aparte.config import Database
 from aparte.config.database import database_from
 from aparte.store import Store
-from pgserver import NAMED, programs
+from pgserver import NAMED, PostgresServer, programs
 
 __all__ = [
     "NAMED",
@@ -28,20 +29,41 @@ __all__ = [
     "drop_all",
     "dumped",
     "keep",
+    "on",
     "place_of",
     "programs",
     "rows",
+    "server",
     "tamper",
     "urls",
 ]
 
 _FILE: Final = "database"
 _made: list[str] = []
+_own: list[PostgresServer] = []
+
+
+def server() -> PostgresServer:
+    """The one that is used now."""
+    return _own[-1] if _own else pgserver.shared()
+
+
+@contextlib.contextmanager
+def on(own: PostgresServer) -> Iterator[None]:
+    """Inside the block this server is used instead of the one that all tests share: it may be stopped and killed. What
+    is made on it goes with it."""
+    before = list(_made)
+    _own.append(own)
+    try:
+        yield
+    finally:
+        _own.remove(own)
+        _made[:] = before
 
 
 def begin(folder: Path) -> Path:
     """Lets the data of this empty folder be in a new, empty database. Returns: the folder."""
-    name = pgserver.shared().make()
+    name = server().make()
     _made.append(name)
     (folder / _FILE).write_text(name)
     return folder
@@ -52,7 +74,7 @@ def copied(prepared: Path, place: Path, *, apart: bool = False) -> Path:
     place."""
     shutil.copytree(prepared, place, dirs_exist_ok=True)
     if (prepared / _FILE).exists():
-        names = [pgserver.shared().make((prepared / _FILE).read_text()) for _ in range(1 + apart)]
+        names = [server().make((prepared / _FILE).read_text()) for _ in range(1 + apart)]
         _made.extend(names)
         (place / _FILE).write_text("\n".join(names))
     return place
@@ -66,14 +88,14 @@ def keep() -> None:
 def drop_all() -> None:
     """Removes what this test has made."""
     while _made:
-        pgserver.shared().drop(_made.pop())
+        server().drop(_made.pop())
 
 
 def urls(folder: Path) -> dict[str, str]:
     """The settings that lead to the folder's database; none on SQLite."""
     if not (folder / _FILE).exists():
         return {}
-    found = [pgserver.shared().url(name) for name in (folder / _FILE).read_text().splitlines()]
+    found = [server().url(name) for name in (folder / _FILE).read_text().splitlines()]
     return {"database_url": found[0], "keyring_url": found[-1]}
 
 
@@ -82,12 +104,12 @@ def dumped(folder: Path, into: Path) -> Path:
     import psycopg
 
     into.mkdir(exist_ok=True)
-    server = pgserver.shared()
-    shutil.copy(server.folder / "log", into / "log")
+    own = server()
+    shutil.copy(own.folder / "log", into / "log")
     for name in (folder / _FILE).read_text().splitlines():
-        for (table,) in server.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=name):
+        for (table,) in own.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=name):
             with (
-                psycopg.connect(host=str(server.folder), user="postgres", dbname=name) as connection,
+                psycopg.connect(host=str(own.folder), user="postgres", dbname=name) as connection,
                 connection.cursor().copy(f'COPY "{table}" TO STDOUT (FORMAT binary)'.encode()) as rows_,
                 (into / f"{name}.{table}").open("wb") as file,
             ):
@@ -98,7 +120,7 @@ def dumped(folder: Path, into: Path) -> Path:
 
 def rows(place: Database, query: str, *values: object) -> list[tuple[Any, ...]]:
     """What a query finds, or what a statement returns. Args: query: with a question mark for each value."""
-    return pgserver.shared().run(_spoken(query), *values, database=place.name)
+    return server().run(_spoken(query), *values, database=place.name)
 
 
 def change(place: Database, statement: str, *values: object) -> int:

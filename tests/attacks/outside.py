@@ -148,7 +148,7 @@ async def outside(
             "TMPDIR": str(folder / "tmp"),
             "PYTHONPATH": os.pathsep.join(_import_path()),
         }
-        http = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
+        http = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}"))
         server = Outside(
             settings=settings,
             folder=folder,

@@ -21,7 +21,7 @@ from commandline import APARTE
 from faults.crowd import gathered
 from faults.lab import Bench, Scenario
 from faults.ledger import Verdict
-from faults.target import Alone, alone
+from faults.target import Target, alone
 
 HOUR: Final = 3_600.0
 LIBRARIES: Final = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
@@ -118,7 +118,7 @@ async def _is_refused(visitor: Visitor, thread: str, check: str, code: str) -> b
     return bool(answer["t"] == "error" and answer["code"] == "code_refused")
 
 
-async def _codes(target: Alone, clock: Clock, verdict: Verdict, told: list[float]) -> None:
+async def _codes(target: Target, clock: Clock, verdict: Verdict, told: list[float]) -> None:
     """A code that expired by a jump stays expired when the clock goes back, also over a restart of the server."""
     visitor = await target.server.visitor()
     thread = await visitor.open("Hello")
@@ -143,7 +143,7 @@ async def _codes(target: Alone, clock: Clock, verdict: Verdict, told: list[float
         verdict.fail("a code came to life when the server was restarted with the clock set back")
 
 
-def _order(target: Alone, verdict: Verdict) -> None:
+def _order(target: Target, verdict: Verdict) -> None:
     """In each conversation the times rise with the numbers."""
     wrong = target.server.rows(
         "SELECT COUNT(*) FROM event a JOIN event b ON a.conversation_id = b.conversation_id"

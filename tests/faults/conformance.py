@@ -22,7 +22,8 @@ from aparte.demo.sockets import loopback_socket, port_of
 from faults import wire
 from faults.lab import Bench, Scenario
 from faults.ledger import Verdict
-from faults.target import alone, settings_in
+from faults.target import alone
+from harness import settings_in
 
 LEFT_OUT: Final = {
     "7.1.5": "the library answers a close in the middle of a message with 1002, where the case wants 1000",

@@ -94,6 +94,7 @@ class Crowd:
     async def judged(self, *, seconds: float = SETTLE_SECONDS) -> Verdict:
         """Waits until nobody waits for anything, then holds every screen against what was acknowledged."""
         verdict = Verdict()
+        self.inside.node = next(node for node in range(self.target.nodes) if self.target.is_up(node))
         try:
             await self._until(lambda: not any(one.outbox for one in self.people), "everything is acknowledged", seconds)
         except TimeoutError:
@@ -118,6 +119,15 @@ class Crowd:
             for sentence in person.clock_faults:
                 verdict.fail(sentence)
         return verdict
+
+    def lags(self, since: float, until: float) -> list[float]:
+        """For each event that came to its first screen between these moments (of time.monotonic), how much later it
+        came to the last one, in seconds, smallest first. Every screen must be whole."""
+        times: dict[str, list[float]] = {}
+        for person in self.people:
+            for event, at in person.arrived.items():
+                times.setdefault(event, []).append(at)
+        return sorted(max(found) - min(found) for found in times.values() if since <= min(found) < until)
 
     def _screens(self, guest: Guest) -> dict[str, tuple[bool, list[Shown]]]:
         desks = [one for one in (*self.agents, self.lead) if guest.thread in one.watched]
@@ -185,29 +195,32 @@ async def gathered(
     target: Target,
     rng: random.Random,
     *,
-    through: Callable[[], tuple[str, int]] | None = None,
+    through: Callable[[int], tuple[str, int]] | None = None,
     guests: int = 3,
     silent_seconds: float = SILENT_SECONDS,
     by_requests: bool = False,
 ) -> AsyncIterator[Crowd]:
-    """A crowd that has met and can talk. `through` is the address its people go to instead of the server's own;
-    `silent_seconds` is how long they stay on a line without a word; `by_requests`: they go without sockets."""
+    """A crowd that has met and can talk, spread over the nodes, each customer's agent at another than the customer.
+    `through` is the address its people go to instead of a node's own; `silent_seconds` is how long they stay on a line
+    without a word; `by_requests`: they go without sockets."""
     limits = httpx2.Limits(max_keepalive_connections=0)  # each request meets the network anew
     async with httpx2.AsyncClient(verify=False, limits=limits, timeout=5.0) as http:
         inside = Way(target.address, target.origin, http)
-        way = Way(through or target.address, target.origin, http, silent_seconds, by_requests)
         ledger = Ledger()
 
-        async def desk(name: str) -> Colleague:
+        def way(at: int) -> Way:
+            address = through or target.address
+            return Way(address, target.origin, http, silent_seconds, by_requests, target.nodes, at % target.nodes)
+
+        async def desk(name: str, at: int) -> Colleague:
             cookie = await _sign_in(inside, name)
-            return Colleague(name, way, ledger, random.Random(rng.random()), cookie=cookie)
+            return Colleague(name, way(at), ledger, random.Random(rng.random()), cookie=cookie)
 
         visitors = [
-            Guest(f"visitor {in_letters(at)}", way, ledger, random.Random(rng.random())) for at in range(guests)
+            Guest(f"visitor {in_letters(at)}", way(at), ledger, random.Random(rng.random())) for at in range(guests)
         ]
-        crowd = Crowd(
-            target, rng, inside, visitors, [await desk("claire"), await desk("marc")], await desk("odile"), ledger
-        )
+        agents = [await desk("claire", 1), await desk("marc", 2)]
+        crowd = Crowd(target, rng, inside, visitors, agents, await desk("odile", 0), ledger)
         try:
             await crowd.meet()
             yield crowd

@@ -9,6 +9,7 @@ from faults.crowd import gathered
 from faults.lab import Bench, Scenario
 from faults.ledger import Verdict
 from faults.proxy import FAULTS, Fault, proxied
+from faults.target import ALL
 
 LONG_SECONDS: Final = 120.0
 # Each request is a connection of its own, so a wish meets the weather many times on its way.
@@ -20,8 +21,8 @@ async def run(bench: Bench, *, seconds: float = 0.0, by_requests: bool = False) 
     seconds = seconds or bench.scaled(LONG_SECONDS)
     async with (
         bench.target() as target,
-        proxied(target.address, bench.rng, MILDER if by_requests else FAULTS) as proxy,
-        gathered(target, bench.rng, through=lambda: proxy.address, by_requests=by_requests) as crowd,
+        proxied(lambda: target.some_address(bench.rng), bench.rng, MILDER if by_requests else FAULTS) as proxy,
+        gathered(target, bench.rng, through=lambda _: proxy.address, by_requests=by_requests) as crowd,
     ):
         crowd.talk()
         until = asyncio.get_running_loop().time() + seconds
@@ -46,5 +47,5 @@ async def run_by_requests(bench: Bench) -> Verdict:
     return await run(bench, by_requests=True)
 
 
-SCENARIO: Final = Scenario("network", "delayed, dripped, cut in mid-frame, reset, half-open connections", run)
+SCENARIO: Final = Scenario("network", "delayed, dripped, cut in mid-frame, reset, half-open connections", run, ALL)
 BY_REQUESTS: Final = Scenario("fallback", "the same, over server-sent events and POST", run_by_requests)

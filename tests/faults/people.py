@@ -28,7 +28,8 @@ SILENT_SECONDS: Final = 3.0  # without a word after which a line counts as dead
 PING_SECONDS: Final = 0.6
 REQUEST_SECONDS: Final = 1.0  # for one request with frames
 RETRY_SECONDS: Final = 2.5  # without an answer after which a wish is said again
-MOST_DELAY: Final = 0.8  # seconds before the next try to connect
+DELAYS: Final = (0.05, 0.8)  # seconds before the next try to connect: the first ceiling, and the last
+PATIENT: Final = (1.0, 30.0)  # as the pages
 PASSING: Final = frozenset({"too_many", "unavailable", "store_down", "internal"})  # errors after which one tries again
 LOST: Final = (OSError, EOFError, TimeoutError, websockets.WebSocketException, httpx2.HTTPError)
 
@@ -37,14 +38,21 @@ LOST: Final = (OSError, EOFError, TimeoutError, websockets.WebSocketException, h
 class Way:
     """How to get to the server now: asked anew for each connection, so that people can change nodes or networks."""
 
-    address: Callable[[], tuple[str, int]]
+    address: Callable[[int], tuple[str, int]]  # of a node
     origin: str
     http: httpx2.AsyncClient
     silent_seconds: float = SILENT_SECONDS
     by_requests: bool = False  # server-sent events and POST instead of sockets
+    nodes: int = 1
+    node: int = 0
+    delays: tuple[float, float] = DELAYS
+
+    def turn(self) -> None:
+        """To the next node: as behind a proxy, whoever comes back may come to any of them."""
+        self.node = (self.node + 1) % self.nodes
 
     def url(self, scheme: str, path: str) -> str:
-        host, port = self.address()
+        host, port = self.address(self.node)
         return f"{scheme}://{host}:{port}{path}"
 
     async def post(self, path: str, cookie: str = "", body: object = None) -> httpx2.Response:
@@ -71,6 +79,9 @@ class Person:
     is_online: bool = False
     clock: float = 0.0  # the server's, as last told
     clock_faults: list[str] = field(default_factory=list)
+    arrived: dict[str, float] = field(default_factory=dict)  # by event, when it first stood on a screen
+    online_at: float = 0.0  # when the server last welcomed this person
+    drains: int = 0
 
     def __post_init__(self) -> None:
         self._news = asyncio.Event()  # something to send, or an answer
@@ -78,6 +89,9 @@ class Person:
         self._answer: Frame | None = None
         self._task: asyncio.Task[None] | None = None
         self._socket: Any = None
+        self._drained = asyncio.Event()
+        self._drain = 0.0  # seconds over which a server that restarts wants its people spread
+        self._has_left = False
 
     # ── what the laboratory asks of a person ──────────────────────────────────────────────────────────────────
 
@@ -117,16 +131,21 @@ class Person:
                 await self._converse()
                 tries = 0
             except LOST:
-                tries = 1 if self.is_online else tries + 1
+                tries = 0 if self.is_online else tries + 1
+            has_left, self._has_left = self._has_left, False
             self.is_online = False
-            await asyncio.sleep(self.rng.uniform(0, min(MOST_DELAY, 0.05 * 2 ** min(tries, 6))))
+            self.way.turn()
+            if not has_left:  # who has left of his own has waited for his moment
+                first, most = self.way.delays
+                await asyncio.sleep(self.rng.uniform(0, max(self._drain, min(most, first * 2 ** min(tries, 10)))))
 
     async def _converse(self) -> None:
         """One connection, from hello to its end. Raises what `LOST` names."""
         self._heard = time.monotonic()
         async with asyncio.timeout(OPEN_SECONDS):
             socket = self._socket = await self._connect()
-        work = [asyncio.create_task(step(socket)) for step in (self._read, self._speak, self._watch)]
+        self._drained = asyncio.Event()
+        work = [asyncio.create_task(step(socket)) for step in (self._read, self._speak, self._watch, self._obey)]
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -162,10 +181,16 @@ class Person:
     async def _watch(self, socket: Any) -> None:
         """Leaves a line that has died without a word."""
         while time.monotonic() - self._heard < self.way.silent_seconds:
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(self.way.silent_seconds / 5)
             if self.is_online:
                 await self._send(socket, "ping")
         raise TimeoutError
+
+    async def _obey(self, _socket: Any) -> None:
+        """Leaves a server that restarts, at some moment of the time that it gives."""
+        await self._drained.wait()
+        await asyncio.sleep(self.rng.uniform(0, self._drain))
+        self._has_left = True
 
     async def _read(self, socket: Any) -> None:
         async for data in socket:
@@ -224,11 +249,19 @@ class Person:
             for thread, top in frame.get("positions", {}).items():
                 if thread in self.tops and top > self.tops[thread]:
                     await self._resync(socket, thread)
+        elif kind == "drain":
+            self.drains += 1
+            self._drain = frame["after"]
+            self._drained.set()
         else:
             await self._other(socket, frame)
 
     async def _other(self, socket: Any, frame: Frame) -> None:
         """What only visitors or only agents hear."""
+
+    def _is_welcome(self) -> None:
+        self.is_online, self.online_at, self._drain = True, time.monotonic(), 0.0
+        self._news.set()
 
     async def _event(self, socket: Any, event: Frame) -> None:
         thread, seq = event["conversation"], event["seq"]
@@ -240,6 +273,7 @@ class Person:
             return
         self.tops[thread] = seq
         self.screens.setdefault(thread, []).append(shown(event))
+        self.arrived.setdefault(event["id"], time.monotonic())
         if event.get("cid"):
             self._acknowledged(event["cid"], None)
 
@@ -301,8 +335,7 @@ class Guest(Person):
             if frame.get("conversation"):
                 self._is_in(frame["conversation"]["id"])
             self.epoch = self.epoch or frame["epoch"]
-            self.is_online = True
-            self._news.set()
+            self._is_welcome()
         elif frame["t"] == "opened":
             self._is_in(frame["conversation"]["id"])
             self._acknowledged(frame["cid"], None)
@@ -339,12 +372,11 @@ class Colleague(Person):
     async def _other(self, socket: Any, frame: Frame) -> None:
         if frame["t"] == "welcome":
             self.epoch = frame["epoch"]
-            self.is_online = True
+            self._is_welcome()
             for thread in self.to_claim:
                 await self._send(socket, "claim", cid=new_cid(), conversation=thread)
             for thread in [thread for thread in self.watched if thread not in self._named]:
                 await self._send(socket, "watch", conversation=thread, last_seq=0)
-            self._news.set()
 
     async def takes(self, thread: str, *, is_claimed: bool) -> None:
         """Opens a conversation, claimed first or not."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from faults import (
+    away,
+    bells,
     browser,
     clock,
     conformance,
@@ -15,7 +17,10 @@ from faults import (
     machine,
     network,
     read_only,
+    restart_crowd,
+    restarts,
     slow_reader,
+    soak,
 )
 from faults.lab import Scenario
 
@@ -35,4 +40,12 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     floods.HALVES,
     floods.LOG_INS,
     browser.SCENARIO,
+    bells.CUT,
+    bells.AWAY,
+    restarts.KILLED,
+    restarts.ROLLING,
+    restart_crowd.SCENARIO,
+    away.AWAY,
+    away.SLOW,
+    soak.SCENARIO,
 )

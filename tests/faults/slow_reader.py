@@ -19,7 +19,7 @@ import websockets
 from clients import SITE, AgentDesk, Visitor, new_cid
 from faults.lab import Bench, Scenario
 from faults.ledger import Verdict, in_letters, numbered, shown
-from faults.target import Alone, alone, settled_memory
+from faults.target import Target, alone, settled_memory
 
 LONG_SLEEPERS: Final = 20
 MESSAGES: Final = 800  # 12 MB to each reader; more than 500, so that those who wake up begin anew
@@ -31,7 +31,7 @@ BUSY: Final = 2.5  # load for each core, before it begins, from which on figures
 MOST_P99: Final = 2.0  # seconds; a busy machine is not what is tried, a server that waits for a sleeper is
 
 
-async def _falls_asleep(target: Alone, visitor: Visitor, thread: str) -> Any:
+async def _falls_asleep(target: Target, visitor: Visitor, thread: str) -> Any:
     """Another screen of the same customer, on a line whose buffers are as small as they can be."""
     host, port = target.address()
     raw = socket.socket()
@@ -54,7 +54,7 @@ async def _falls_asleep(target: Alone, visitor: Visitor, thread: str) -> Any:
     return sleeper
 
 
-def _is_ended(target: Alone, sleepers: list[Any]) -> bool:
+def _is_ended(target: Target, sleepers: list[Any]) -> bool:
     """Whether the server has let go of every sleeper's connection: it is no longer among those of its process."""
     ports = {one.local_address[1] for one in sleepers}
     held = set()
@@ -113,7 +113,7 @@ async def run(bench: Bench, *, messages: int = MESSAGES) -> Verdict:
 
 
 async def _wakes_up(
-    target: Alone, sleepers: list[Any], thread: str, visitor: Visitor, verdict: Verdict, texts: list[str]
+    target: Target, sleepers: list[Any], thread: str, visitor: Visitor, verdict: Verdict, texts: list[str]
 ) -> None:
     """What a sleeper finds in its line is a beginning of the conversation; the rest comes when it resumes."""
     for sleeper in sleepers[:3]:

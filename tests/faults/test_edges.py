@@ -10,8 +10,7 @@ import pytest
 from faults import browser, conformance, floods, slow_reader, wire
 from faults.lab import Bench
 from faults.ledger import Verdict
-from faults.target import settings_in
-from harness import Server
+from harness import Server, settings_in
 from listening import chromium
 
 

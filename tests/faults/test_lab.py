@@ -9,6 +9,7 @@ import pytest
 from faults.lab import LONG_KILLS, Bench, Scenario, options, report, run_one
 from faults.ledger import Verdict
 from faults.scenarios import SCENARIOS
+from faults.target import TARGETS
 
 
 def bench(folder: Path) -> Bench:
@@ -46,8 +47,16 @@ async def test_it_takes_a_crash_for_a_failure(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_it_takes_its_options() -> None:
-    names = [one.name for one in SCENARIOS]
-    chosen = options(["--short", "--kills", "7", "--seed", "3", "--only", "kills", "--json", "x.json"], names)
+    chosen = options(["--short", "--kills", "7", "--seed", "3", "--only", "kills", "--json", "x.json"], SCENARIOS)
     assert (chosen.short, chosen.kills, chosen.seed, chosen.only) == (True, 7, 3, ["kills"])
-    assert len(names) == len(set(names)) == 15
+    assert [kind for kind, _ in chosen.todo] == ["sqlite", "postgres", "nodes", "nodes-valkey"]
+    names = [one.name for one in SCENARIOS]
+    assert len(names) == len(set(names)) == 20
     assert LONG_KILLS == 500
+
+
+def test_it_runs_on_each_kind_what_makes_sense_there() -> None:
+    assert {kind for one in SCENARIOS for kind in one.targets} == set(TARGETS)
+    assert [one.name for _, one in options(["--target", "nodes", "--only", "bell-cut"], SCENARIOS).todo] == ["bell-cut"]
+    with pytest.raises(SystemExit):
+        options(["--target", "sqlite", "--only", "bell-cut"], SCENARIOS)

@@ -17,33 +17,35 @@ from faultless import FAULTS
 from faults.crowd import Crowd, gathered
 from faults.lab import Bench
 from faults.ledger import Verdict
-from faults.target import Alone
+from faults.target import Target
 
 PATIENCE: Final = 30.0  # seconds until something that must come has come; whoever leaves a line before is told nothing
 Trouble = AbstractAsyncContextManager[object]
 
 
-async def ready(target: Alone) -> int:
-    """The status of `/readyz`; 0 when nobody answers."""
+async def ready(target: Target, node: int = 0) -> int:
+    """The status of a node's `/readyz`; 0 when nobody answers."""
     try:
-        return (await target.server.http.get("/readyz")).status_code
+        return (await target.servers[node].http.get("/readyz")).status_code
     except httpx2.TransportError:
         return 0
 
 
-async def becomes(target: Alone, status: int) -> bool:
+async def becomes(target: Target, status: int) -> bool:
+    """Whether every node comes to answer so, within the time."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        if await ready(target) == status:
+        if {await ready(target, node) for node in range(target.nodes)} == {status}:
             return True
         await asyncio.sleep(0.1)
     return False
 
 
-def faults_logged(target: Alone) -> list[str]:
-    """A sentence for each fault of its own that the server wrote into its log."""
+def faults_logged(target: Target) -> list[str]:
+    """A sentence for each fault of its own that a server wrote into its log."""
     wrong = []
-    for line in target.server.log.read_text(errors="replace").splitlines():
+    lines = [line for one in target.servers for line in one.log.read_text(errors="replace").splitlines()]
+    for line in lines:
         try:
             event = json.loads(line)["event"]
         except ValueError:  # a sentence; or a line that a full disk cut
@@ -53,7 +55,7 @@ def faults_logged(target: Alone) -> list[str]:
     return wrong
 
 
-async def in_flight(target: Alone, crowd: Crowd, trouble: Trouble, verdict: Verdict, *, hold: float = 1.0) -> None:
+async def in_flight(target: Target, crowd: Crowd, trouble: Trouble, verdict: Verdict, *, hold: float = 1.0) -> None:
     """A crowd talks, the trouble comes, everybody is refused with a reason, nothing more is acknowledged; it goes; and
     everybody talks on without anybody's help."""
     crowd.talk()
@@ -83,7 +85,7 @@ async def in_flight(target: Alone, crowd: Crowd, trouble: Trouble, verdict: Verd
     verdict.told.append(f"in flight: refused {sum(one.passing['store_down'] for one in crowd.people)} times")
 
 
-async def at_start(target: Alone, trouble: Trouble, verdict: Verdict) -> None:
+async def at_start(target: Target, trouble: Trouble, verdict: Verdict) -> None:
     """A server that is started in trouble says so: it ends with a sentence, or it is not ready. Afterwards it starts."""
     await target.stop()
     seen = target.server.log.stat().st_size
@@ -110,7 +112,7 @@ async def at_start(target: Alone, trouble: Trouble, verdict: Verdict) -> None:
         verdict.fail("the server is not ready again after the trouble")
 
 
-async def both(bench: Bench, target: Alone, first: Trouble, second: Trouble, *, guests: int = 3) -> Verdict:
+async def both(bench: Bench, target: Target, first: Trouble, second: Trouble, *, guests: int = 3) -> Verdict:
     """In flight, then at a start; then everything that was ever acknowledged is held against the screens."""
     verdict = Verdict()
     async with gathered(target, bench.rng, guests=guests, silent_seconds=PATIENCE) as crowd:
@@ -124,6 +126,6 @@ async def both(bench: Bench, target: Alone, first: Trouble, second: Trouble, *, 
         await crowd.hush()
         verdict.add(await crowd.judged())
     verdict.wrong += faults_logged(target)
-    if target.server.rows("PRAGMA integrity_check") != [("ok",)]:
+    if target.database is None and target.server.rows("PRAGMA integrity_check") != [("ok",)]:
         verdict.fail("the database is not whole")
     return verdict
