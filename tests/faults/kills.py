@@ -19,7 +19,7 @@ from faults.target import ALL, Target
 ROUND: Final = 10  # kills that one crowd lives through, so that its histories stay short enough to read each time
 # Half of the lines are whole, so that the server is under load when it dies.
 WEATHER: Final[tuple[Fault, ...]] = ("none", "none", "none", "latency", "cut", "reset")
-DATABASE_SHARE: Final = 0.3  # of the kills, where there is a PostgreSQL to kill
+DATABASE_EACH: Final = 3  # one of so many kills is PostgreSQL's, where there is one
 
 
 async def _kill_node(bench: Bench, target: Target) -> str:
@@ -59,7 +59,7 @@ async def run(bench: Bench) -> Verdict:
                     crowd.talk()
                     # Sometimes before anybody is back, sometimes in full swing.
                     await asyncio.sleep(bench.rng.choice((0.05, 0.3, 0.8)) * bench.rng.uniform(0.5, 1.5))
-                    is_database = target.database is not None and bench.rng.random() < DATABASE_SHARE
+                    is_database = target.database is not None and killed.total() % DATABASE_EACH == 1
                     what = await (_kill_database if is_database else _kill_node)(bench, target)
                     await crowd.hush()
                     so_far = await crowd.judged()

@@ -142,7 +142,7 @@ class Person:
     async def _converse(self) -> None:
         """One connection, from hello to its end. Raises what `LOST` names."""
         self._heard = time.monotonic()
-        async with asyncio.timeout(OPEN_SECONDS):
+        async with asyncio.timeout(max(OPEN_SECONDS, self.way.silent_seconds / 4)):
             socket = self._socket = await self._connect()
         self._drained = asyncio.Event()
         work = [asyncio.create_task(step(socket)) for step in (self._read, self._speak, self._watch, self._obey)]
@@ -171,7 +171,7 @@ class Person:
             proxy=None,
             compression=None,
             ping_interval=None,
-            open_timeout=OPEN_SECONDS,
+            open_timeout=None,
             close_timeout=0.2,
         )
 
@@ -209,7 +209,7 @@ class Person:
             wish = self.outbox[0]
             self._answer = None
             await self._say(socket, wish)
-            until = time.monotonic() + RETRY_SECONDS
+            until = time.monotonic() + max(RETRY_SECONDS, self.way.silent_seconds / 4)
             while self.outbox and self.outbox[0] is wish and self._answer is None:
                 self._news.clear()
                 try:

@@ -23,7 +23,9 @@ from faults.target import Target
 LONG_SOCKETS: Final = 2_000
 SPREAD_SECONDS: Final = 10.0  # for that many; the server asks for 200 a second
 READY_SECONDS: Final = 30.0  # from SIGTERM until it is ready again
-BACK_SECONDS: Final = 90.0
+OPEN_SECONDS: Final = 180.0  # for so many of them to get there
+BACK_SECONDS: Final = 180.0
+AT_ONCE: Final = 50
 SILENT_SECONDS: Final = 40.0
 # Of PostgreSQL, for each who comes back: whatever the length of the conversation.
 MOST_TRANSACTIONS: Final = 12
@@ -48,12 +50,12 @@ async def _quiet(target: Target) -> tuple[int, int]:
 
 async def _opened(people: list[Guest]) -> None:
     """Everybody is there and has a conversation; so many at a time."""
-    for start in range(0, len(people), 100):
-        some = people[start : start + 100]
+    for start in range(0, len(people), AT_ONCE):
+        some = people[start : start + AT_ONCE]
         for number, one in enumerate(some, start):
             one.start()
             one.say(f"Hello says {in_letters(number)}")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(OPEN_SECONDS):
             while any(one.outbox or not one.thread for one in some):  # noqa: ASYNC110 - people's own state
                 await asyncio.sleep(0.02)
 
