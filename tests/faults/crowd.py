@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -65,9 +65,9 @@ class Crowd:
             "every conversation has its agent",
         )
 
-    def talk(self, pause: tuple[float, float] = (0.0, 0.03)) -> None:
-        """Everybody talks, until `hush`."""
-        self._talking = [asyncio.create_task(self._chatter(person, pause)) for person in self.people]
+    def talk(self, pause: tuple[float, float] = (0.0, 0.03), *, who: Sequence[Person] = ()) -> None:
+        """Everybody talks, or these alone, until `hush`."""
+        self._talking = [asyncio.create_task(self._chatter(person, pause)) for person in who or self.people]
 
     async def hush(self) -> None:
         for task in self._talking:
