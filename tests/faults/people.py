@@ -25,7 +25,6 @@ from streams import Stream
 
 OPEN_SECONDS: Final = 4.0  # for handshake and welcome
 SILENT_SECONDS: Final = 3.0  # without a word after which a line counts as dead
-PING_SECONDS: Final = 0.6
 REQUEST_SECONDS: Final = 1.0  # for one request with frames
 RETRY_SECONDS: Final = 2.5  # without an answer after which a wish is said again
 DELAYS: Final = (0.05, 0.8)  # seconds before the next try to connect: the first ceiling, and the last
