@@ -29,6 +29,8 @@ import { lazily } from './later.js';
 
 export const MAX_DELAY_MS = 30_000;
 const FIRST_DELAY_MS = 1_000;
+/** The most after a restart that was announced: the next process is soon there. */
+const RESTART_DELAY_MS = 10_000;
 /** The server speaks every 15 s; twice that and a bit without a word means that the line is dead. */
 const SILENCE_MS = 40_000;
 /** A handshake takes one exchange; some networks swallow it without a word. */
@@ -45,10 +47,11 @@ const fetchFallback = lazily((at) => import(at('./fallback.js')));
  * Full jitter: anywhere between nothing and a ceiling that doubles to 30 s.
  * @param {number} tries failed tries so far, from 0
  * @param {number} random in [0, 1)
+ * @param {number} [most] the last ceiling, in milliseconds
  * @returns {number} milliseconds
  */
-export function backoff(tries, random) {
-  return Math.floor(random * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(tries, 10)));
+export function backoff(tries, random, most = MAX_DELAY_MS) {
+  return Math.floor(random * Math.min(most, FIRST_DELAY_MS * 2 ** Math.min(tries, 10)));
 }
 
 /**
@@ -209,7 +212,8 @@ export class Link {
   /** How long to wait before the next try: with a server that restarts, spread over what it asked for at least. */
   #delay() {
     const random = Math.random();
-    return Math.max(random * this.spread, backoff(this.tries++, random));
+    const most = this.spread ? RESTART_DELAY_MS : MAX_DELAY_MS;
+    return Math.max(random * this.spread, backoff(this.tries++, random, most));
   }
 
   #leave() {

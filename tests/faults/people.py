@@ -29,6 +29,7 @@ REQUEST_SECONDS: Final = 1.0  # for one request with frames
 RETRY_SECONDS: Final = 2.5  # without an answer after which a wish is said again
 DELAYS: Final = (0.05, 0.8)  # seconds before the next try to connect: the first ceiling, and the last
 PATIENT: Final = (1.0, 30.0)  # as the pages
+RESTART_DELAY: Final = 10.0  # the last ceiling after a restart that was announced
 PASSING: Final = frozenset({"too_many", "unavailable", "store_down", "internal"})  # errors after which one tries again
 LOST: Final = (OSError, EOFError, TimeoutError, websockets.WebSocketException, httpx2.HTTPError)
 
@@ -136,6 +137,7 @@ class Person:
             self.way.turn()
             if not has_left:  # who has left of his own has waited for his moment
                 first, most = self.way.delays
+                most = min(most, RESTART_DELAY) if self._drain else most
                 await asyncio.sleep(self.rng.uniform(0, max(self._drain, min(most, first * 2 ** min(tries, 10)))))
 
     async def _converse(self) -> None:

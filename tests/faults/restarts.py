@@ -43,7 +43,7 @@ async def rolling(bench: Bench) -> Verdict:
     verdict, took = Verdict(), list[tuple[float, float]]()
     rounds = int(bench.scaled(5, 1))
     async with bench.target() as target, gathered(target, bench.rng) as crowd:
-        crowd.talk((0.0, 0.05))
+        crowd.talk((0.0, 0.1))
         for number in range(rounds):
             for node in range(target.nodes):
                 await asyncio.sleep(1.0)
@@ -67,7 +67,7 @@ async def killed(bench: Bench) -> Verdict:
     verdict = Verdict()
     for node in (0, 1):
         async with bench.target(f"killed-{node}") as target, gathered(target, bench.rng) as crowd:
-            crowd.talk((0.0, 0.05))
+            crowd.talk((0.0, 0.1))
             await asyncio.sleep(bench.scaled(5.0, 1.0))
             here = [one for one in crowd.people if one.way.node == node]
             await target.kill(node)
