@@ -46,7 +46,7 @@ DRAIN_SECONDS: Final = 15.0  # at most, within which everybody is asked to move 
 DRAIN_LEAST: Final = 1.0  # at least: whoever moves on by himself is at another node at once
 DRAIN_RATE: Final = 200  # people who move on in a second, unless that took longer
 AT_ONCE: Final = 200  # people told in one turn of the loop
-WAVES_SECONDS: Final = 5.0  # at most, over which those who did not are sent away
+WAVES_SECONDS: Final = 3.0  # at most, over which those who did not are sent away
 WAVE_SECONDS: Final = 0.25
 END_SECONDS: Final = 25.0  # from the signal to the end of the process, whatever hangs
 GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
@@ -214,7 +214,7 @@ def server_for(app: Starlette, settings: Settings) -> Server:
         date_header=True,
         access_log=False,
         log_config=None,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=2,  # with the rest of a goodbye within END_SECONDS
         lifespan="on",
     )
     return Server(config)
