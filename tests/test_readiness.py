@@ -1,4 +1,4 @@
-"""Whether a server is ready, and how it goes: `pages.Readiness` and `app.goodbye`."""
+"""Whether a server is ready, and how it goes: `pages.Readiness` and `leaving`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from aparte import app, pages
+from aparte import app, leaving, pages
 from aparte.store import database_of
 from harness import Server, Start
 
@@ -89,7 +89,7 @@ async def test_asking_often_whether_it_is_ready_costs_one_write(
 
 
 async def test_it_goes_away_politely(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "DRAIN_LEAST", 0.2)
+    monkeypatch.setattr(leaving, "DRAIN_LEAST", 0.2)
     async with start() as server:
         visitor, claire, thread = await server.meeting()
         going = asyncio.create_task(app.goodbye(server.app))
@@ -106,12 +106,12 @@ async def test_it_goes_away_politely(start: Start, monkeypatch: pytest.MonkeyPat
 
 
 async def test_who_moves_on_by_himself_is_not_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "DRAIN_LEAST", 60.0)
+    monkeypatch.setattr(leaving, "DRAIN_LEAST", 60.0)
     async with start() as server:
         people = [await server.visitor() for _ in range(3)]
         going = asyncio.create_task(app.goodbye(server.app))
         for one in people:
-            assert (await one.expect("drain"))["after"] == app.DRAIN_SECONDS
+            assert (await one.expect("drain"))["after"] == leaving.DRAIN_SECONDS
             await one.leave()
         server.clients.clear()
         async with asyncio.timeout(5):
@@ -119,8 +119,8 @@ async def test_who_moves_on_by_himself_is_not_waited_for(start: Start, monkeypat
 
 
 async def test_it_sends_many_away_in_waves(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "DRAIN_RATE", 40)
-    monkeypatch.setattr(app, "DRAIN_LEAST", 0.0)
+    monkeypatch.setattr(leaving, "DRAIN_RATE", 40)
+    monkeypatch.setattr(leaving, "DRAIN_LEAST", 0.0)
     async with start() as server:
         people = [await server.visitor() for _ in range(40)]
         going = asyncio.create_task(app.goodbye(server.app))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import math
 import os
 import secrets
 import signal
@@ -22,7 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from aparte import api, assets, bell, frames, lines, pages, postgres, ws
+from aparte import api, assets, bell, frames, leaving, lines, pages, postgres, ws
 from aparte.actions import acts, checks, following, marks, nodes
 from aparte.actions.parts import Node, Parts, policy_of
 from aparte.actions.rates import ACCOUNT_LOGINS
@@ -42,14 +41,7 @@ from aparte.vault import PasswordGate, Vault
 
 log = structlog.get_logger("aparte.app")
 GARBAGE: Final = 20_000  # objects made and not freed since the last look for cycles
-DRAIN_SECONDS: Final = 15.0  # at most, within which everybody is asked to move on; some of them at every moment
-DRAIN_LEAST: Final = 1.0  # at least: whoever moves on by himself is at another node at once
-DRAIN_RATE: Final = 200  # people who move on in a second, unless that took longer
-AT_ONCE: Final = 200  # people told in one turn of the loop
-WAVES_SECONDS: Final = 3.0  # at most, over which those who did not are sent away
-WAVE_SECONDS: Final = 0.25
 END_SECONDS: Final = 25.0  # from the signal to the end of the process, whatever hangs
-GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
 
 
 # ── the application ─────────────────────────────────────────────────────────────────────────────────────────
@@ -221,37 +213,12 @@ def server_for(app: Starlette, settings: Settings) -> Server:
 
 
 async def goodbye(app: Starlette) -> None:
-    """Readiness off, no new sockets, and everybody is asked to move on at a moment of his own; who has not done so by
-    then is sent away, in waves: neither another node nor the next process here meets all of them at once. Ends early
-    when few are left."""
+    """Readiness off, no new sockets, and everybody moves on or is sent away."""
     app.state.draining = True
     parts: Parts | None = getattr(app.state, "parts", None)
-    if parts is None or not parts.hub.peers:
-        return
-    peers = parts.hub.peers
-    seconds = min(DRAIN_SECONDS, max(DRAIN_LEAST, len(peers) / DRAIN_RATE))
-    log.info("app.drain", sockets=len(peers), seconds=seconds)
-    for number, peer in enumerate(list(peers), 1):
-        peer.say(frames.Drain(after=seconds))
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0)
-    await _are_gone(parts, seconds)
-    waves = max(1, math.ceil(min(WAVES_SECONDS, len(peers) / DRAIN_RATE) / WAVE_SECONDS))
-    for left in range(waves, 0, -1):
-        staying = [peer for peer in peers if peer.ending is None]
-        for peer in staying[: math.ceil(len(staying) / left)]:
-            peer.end(1001)
-        if left > 1:
-            await asyncio.sleep(WAVE_SECONDS)
-    await _are_gone(parts, GOODBYE_SECONDS)
-
-
-async def _are_gone(parts: Parts, seconds: float) -> None:
-    """Waits so long, or until nobody is left."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while parts.hub.peers:  # noqa: ASYNC110 - the hub has no event for it
-                await asyncio.sleep(0.05)
+    if parts is not None:
+        log.info("app.drain", sockets=len(parts.hub.peers))
+        await leaving.send_away(parts.hub)
 
 
 def _end_hard() -> None:

@@ -22,7 +22,7 @@ from faults import wire
 from faults.lab import Bench, Scenario
 from faults.ledger import Verdict, in_letters
 from faults.slow_reader import BUSY
-from faults.target import Alone, alone, memory, settled_memory
+from faults.target import Target, alone, memory, settled_memory
 from faults.trouble import faults_logged, ready
 from harness import PASSWORD, email_of
 
@@ -42,7 +42,7 @@ REAL: Final = {"trusted_proxies": "127.0.0.1", "logins_per_minute": 10}
 class Talk:
     """Two people who talk, one message after the other, and look at their pages; how long each step took."""
 
-    def __init__(self, target: Alone, visitor: Visitor, desk: AgentDesk, thread: str, verdict: Verdict) -> None:
+    def __init__(self, target: Target, visitor: Visitor, desk: AgentDesk, thread: str, verdict: Verdict) -> None:
         self.delays: dict[str, list[float]] = {"chat": [], "panel": []}
         self.quiet: dict[str, float] = {}
         self.is_busy = False
@@ -99,7 +99,7 @@ def p99(delays: list[float]) -> float:
 
 @contextlib.asynccontextmanager
 async def talked_over(
-    target: Alone, verdict: Verdict, most_growth: int, *, is_timed: bool = True, quiet: float = QUIET_SECONDS
+    target: Target, verdict: Verdict, most_growth: int, *, is_timed: bool = True, quiet: float = QUIET_SECONDS
 ) -> AsyncIterator[None]:
     """Two people talk as long as the block lasts; then the server's memory, sockets, log and readiness are looked at.
 
@@ -173,7 +173,7 @@ def _endings(rng: random.Random) -> list[bytes]:
     return made
 
 
-async def _burst(target: Alone, rng: random.Random, harmless: list[bytes], endings: list[bytes], most: int) -> int:
+async def _burst(target: Target, rng: random.Random, harmless: list[bytes], endings: list[bytes], most: int) -> int:
     """One connection's life; how many frames it sent."""
     raw = await wire.Raw.greeted(target.server)
     sent, count = 0, rng.randrange(1, most)
@@ -320,7 +320,7 @@ async def logins(bench: Bench, *, seconds: float = 0.0, per_second: float = LOGI
     return verdict
 
 
-async def _signs_in(target: Alone, name: str, device: str = "", address: str = "203.0.113.251") -> Any:
+async def _signs_in(target: Target, name: str, device: str = "", address: str = "203.0.113.251") -> Any:
     body = {"email": email_of(name), "password": PASSWORD}
     return await target.server.post("/api/login", body, cookie=device, **{"x-forwarded-for": address})
 
