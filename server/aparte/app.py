@@ -217,8 +217,9 @@ async def goodbye(app: Starlette) -> None:
     app.state.draining = True
     parts: Parts | None = getattr(app.state, "parts", None)
     if parts is not None:
-        log.info("app.drain", sockets=len(parts.hub.peers))
-        await leaving.send_away(parts.hub)
+        seconds = leaving.seconds_for(parts.hub)
+        log.info("app.drain", sockets=len(parts.hub.peers), seconds=seconds)
+        await leaving.send_away(parts.hub, seconds)
 
 
 def _end_hard() -> None:

@@ -22,13 +22,15 @@ WAVE_SECONDS: Final = 0.25
 GOODBYE_SECONDS: Final = 2.0  # for open sockets to take what is queued before the process ends
 
 
-async def send_away(hub: Hub) -> None:
-    """Asks everybody to move on at a moment of his own; who has not done so by then is sent away, in waves: neither
-    another node nor the next process here meets all of them at once. Ends early when few are left."""
+def seconds_for(hub: Hub) -> float:
+    """How long so many people are given."""
+    return min(DRAIN_SECONDS, max(DRAIN_LEAST, len(hub.peers) / DRAIN_RATE)) if hub.peers else 0.0
+
+
+async def send_away(hub: Hub, seconds: float) -> None:
+    """Asks everybody to move on at a moment of his own in these seconds; who has not done so by then is sent away, in
+    waves: neither another node nor the next process here meets all of them at once. Ends early when few are left."""
     peers = hub.peers
-    if not peers:
-        return
-    seconds = min(DRAIN_SECONDS, max(DRAIN_LEAST, len(peers) / DRAIN_RATE))
     for number, peer in enumerate(list(peers), 1):
         peer.say(Drain(after=seconds))
         if number % AT_ONCE == 0:
