@@ -58,7 +58,7 @@ def test_it_leaves_no_server_behind_when_it_is_ended(tmp_path: Path) -> None:
     finally:
         running.kill()
         running.wait()
-    settings = tomllib.loads((tmp_path / "kept" / "aparte.toml").read_text())
+    settings = tomllib.loads((tmp_path / "kept" / "serve.toml").read_text())
     with pytest.raises(ConnectionRefusedError):
         servers.status_of(settings["port"], "/healthz")
 

@@ -23,7 +23,7 @@ DAY = 24 * 3600
 
 
 async def test_it_spares_what_the_customer_has_just_opened_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with start(retention_days=1) as server:
+    async with start(retention_days=1, session_idle_seconds=9 * DAY, session_seconds=9 * DAY) as server:
         visitor, desk, thread = await server.meeting()
         await desk.do("close", conversation=thread)
         server.skip(2 * DAY)

@@ -75,6 +75,8 @@ def later(port: int, opened: dict[str, int]) -> dict[str, int]:
     found: dict[str, int] = {}
     for script in (path for path in opened if path.endswith(".js")):
         for name in _LATER.findall(_COMMENT.sub("", fetch(port, script)[1])):
+            if "fallback" in name:
+                continue  # fetched where no WebSocket gets through
             found |= whole(port, normpath(f"{script.rpartition('/')[0]}/{name}"))
     return _one_language({path: size for path, size in found.items() if _LANGUAGE.sub("*", path) not in known})
 
