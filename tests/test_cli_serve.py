@@ -82,6 +82,7 @@ def test_every_line_bears_the_nodes_name_and_the_end_is_told() -> None:
     lines = [json.loads(line) for line in log.splitlines()]
     assert {line["node"] for line in lines} == {"chat-1"}
     ours = [line["event"] for line in lines if line["logger"].startswith("aparte.")]
+    ours = [event for event in ours if event != "lines.few_files"]  # where `ulimit -n` is low
     assert ours == ["serving", "app.drain", "app.ended"]
 
 

@@ -29,7 +29,6 @@ _PORTION: Final = 4 << 10  # bytes that the library reads at once: it keeps what
 _HEAD: Final = 64 << 10  # bytes of a request besides its body: the parser keeps them all
 _PIPELINED: Final = 4  # requests that came before the one ahead of them was answered; browsers and proxies send none
 _OTHER_FILES: Final = 256  # databases, log, key ring, mail and connector, and some that wait to be accepted
-_NEARLY: Final = 0.9  # of the connections that are wanted: fewer are worth a word
 TOO_MANY: Final = 4429
 log = structlog.get_logger("aparte.lines")
 
@@ -136,10 +135,8 @@ def room(connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most == resource.RLIM_INFINITY or most >= wanted:
         return connections
-    fewer = max(1, most - _OTHER_FILES)
-    if fewer < connections * _NEARLY:
-        log.warning("lines.few_files", count=most)  # what `ulimit -n` says
-    return fewer
+    log.warning("lines.few_files", count=most)  # what `ulimit -n` says
+    return max(1, most - _OTHER_FILES)
 
 
 def protocols(
