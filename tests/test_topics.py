@@ -145,3 +145,19 @@ def test_it_works_in_proportion_to_the_length_and_looks_at_four_thousand_charact
     short, long, longer = (lines_run((hostile * size)[:size], by_staff) for size in (1000, 4000, 16_000))
     assert long < 4.6 * short + 50
     assert longer == long
+
+
+@pytest.mark.parametrize(
+    ("text", "by_staff"),
+    [
+        ("I have your bookingreference here", True),
+        ("we found your seating for monday", True),
+        ("Vous nepartez mardi ?", True),
+        ("where do I find my bookingnumber", False),
+        ("what is my ticketno", False),
+        ("my bookingcode is lost", False),
+    ],
+)
+def test_words_that_were_written_together_are_noticed(text: str, by_staff: bool) -> None:
+    """What rules a pattern out before it is tried must not be stricter than the pattern."""
+    assert notice(text, FORMATS, by_staff=by_staff).topic == "booking"

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Final
 
 _LONGEST: Final = 4000  # characters looked at; a message has no more
+_HEAD: Final = 3  # letters: no word that a longer one may begin with has fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,21 @@ _WHEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """`pattern` is tried when one of `words` stands in the text, one of `others` if there are any, and a digit if it
-    speaks of an amount or a time."""
+    """`pattern` is tried when one of `words` stands in the text; if there are any, one of `others`, and a word that
+    begins as one of `heads`; and a digit if it speaks of an amount or a time."""
 
     words: frozenset[str]
     others: frozenset[str]
+    heads: frozenset[str]
     pattern: re.Pattern[str]
     needs_digit: bool
 
 
-def _rule(words: str, pattern: str, *, others: str = "", needs_digit: bool = False) -> _Rule:
-    """Args: others: what must stand in a text beside words as common as "you"; `e?` is a letter that may be missing."""
-    return _Rule(_forms(words), _forms(others), re.compile(rf"\b(?:{pattern})", re.ASCII), needs_digit)
+def _rule(words: str, pattern: str, *, others: str = "", begins: str = "", needs_digit: bool = False) -> _Rule:
+    """Args: others: what must stand in a text beside words as common as "you"; `e?` is a letter that may be missing;
+    begins: the same, where the pattern takes longer words too, as in "bookingnumber"."""
+    heads = frozenset(form[:_HEAD] for form in _forms(begins))
+    return _Rule(_forms(words), _forms(others), heads, re.compile(rf"\b(?:{pattern})", re.ASCII), needs_digit)
 
 
 def _forms(words: str) -> frozenset[str]:
@@ -165,8 +169,6 @@ _STAFF_BOOKING: Final = (
     _rule(  # you now fly on Tuesday; vous partez mardi; you're all set for Tuesday
         "you vous",
         rf"(?<!do )(?<!did )(?<!will )(?<!would )(?<!can )(?<!if )(?<!when )(?<!where )(?<!could )(?<!should )(?:you(?: now| will| will now|'ll| then)? (?:fly|travel|leave|depart|arrive|return)|you(?: are|'re)(?: now)? (?:flying|travelling|traveling|leaving|departing|returning|arriving|all set)|vous(?: [a-z]{{1,12}})? ?(?:partez|voyagez|volez|arrivez|rentrez|decollez|partirez))\b[^.!?]{{0,40}}?\b(?:{_WHEN}|to [a-z]|pour [a-z]|a [a-z])",
-        others="fly travel leave depart arrive return flying travelling traveling leaving departing returning arriving set partez voyagez volez "
-        "arrivez rentrez decollez partirez",
     ),
     _rule(  # there are two passengers on your booking; it is in the name of
         "booking reservation dossier billet ticket included inclus incluse incluses",
@@ -179,7 +181,7 @@ _STAFF_BOOKING: Final = (
         rf"|(?:i|we|i've|we've|i have|we have)(?: have)?(?: just| now| already| successfully)? (?:{_DONE}|shifted) (?:you|your|the|it|that|a|an|them)\b"
         rf"|(?:j'ai|nous avons|on a)(?: bien| deja)? (?:modifie|annule|deplace|decale|reporte|confirme|change|reserve|attribue) (?:vous|votre|vos|le|la|une?)\b"
         rf"|(?:i'll|i will|i am|i'm|je vais|nous allons) (?:book|rebook|reserve|rent|move|chang|reserver|deplacer|modifier)(?:ing)? [^?]{{0,60}}?\b(?:{_WHEN})\b",
-        others=f"{_THINGS} {_DONE} shifted modifie annule deplace decale reporte confirme change reserve attribue book booking rebook rebooking "
+        begins=f"{_THINGS} {_DONE} shifted modifie annule deplace decale reporte confirme change reserve attribue book booking rebook rebooking "
         "reserve reserveing rent renting move moveing chang changing reserver reservering deplacer deplacering modifier modifiering",
     ),
     _rule(  # the tickets are reserved, it has been booked
@@ -243,7 +245,7 @@ _CUSTOMER_BOOKING: Final = (
         rf"|(?:what time|when|which|a quelle heure|quand|quel|quelle) (?:[a-z'-]{{1,15}} ){{0,3}}?{_MY} {_FEW}{_THING}\b"
         rf"|{_MY} {_FEW}(?:booking|reservation|itinerary|confirmation|ticket|dossier|billet)s? ?(?:number|reference|ref|code|no|num|numero|#|n)?\b"
         rf"|{_MY} {_FEW}{_THING}\b[^.!?]{{0,60}}?\b(?:changed|moved|modified|rebooked|postponed|upgraded|confirmed|confirmee?s?|changee?s?|deplacee?s?|modifiee?s?|reportee?s?|decalee?s?|(?:to be|get|have|have it|it) cancell?ed|etre annulee?s?)\b",
-        others=f"{_THINGS} confirmations? dossiers?",
+        begins=f"{_THINGS} confirmations? dossiers?",
     ),
     _rule(
         "booking reservation confirmation ticket locator dossier billet",
@@ -292,6 +294,7 @@ def _speaks_of(rules: tuple[_Rule, ...], plain: str, words: frozenset[str], has_
             (has_digit or not rule.needs_digit)
             and not words.isdisjoint(rule.words)
             and not (rule.others and words.isdisjoint(rule.others))
+            and not (rule.heads and rule.heads.isdisjoint([word[:_HEAD] for word in words]))
             and rule.pattern.search(plain)
         ):
             return True
