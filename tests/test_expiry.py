@@ -53,6 +53,16 @@ async def test_a_post_of_the_same_commit_is_not_acknowledged_into_nothing(store:
     assert await store.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM event").scalar_one()) == 0
 
 
+async def test_a_remembered_conversation_that_is_deleted_is_not_there_any_more(store: Store) -> None:
+    """Watched to fail where a row stays remembered while a transaction has it."""
+    _, thread = await make_thread(store)
+    await append(store, thread, "now its row is remembered")
+    row = await row_of(store, thread)
+    await store.write(lambda tx: keeping.forget(tx, tx.conversation(row.id)))
+    with pytest.raises(NotFound):
+        await append(store, thread, "into nothing")
+
+
 async def test_it_forgets_what_nobody_ever_closed(start: Start) -> None:
     async with start(retention_days=1, session_idle_seconds=9 * DAY, session_seconds=9 * DAY) as server:
         visitor = await server.visitor()

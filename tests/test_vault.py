@@ -259,12 +259,12 @@ def test_it_keeps_the_keys_in_use_in_memory(vault: Vault, tmp_path: Path) -> Non
     small = Vault(counting, rootkey.read(tmp_path / "root" / "root-1.key"), cached_keys=2)
     before = counting.reads
     for key in (one, two, one, one, two, one):
-        small.seal(key, LINE, TEXT)
+        small.conversation_mac(key, "text")
     assert counting.reads - before == 2
-    small.seal(three, LINE, TEXT)  # drives out two, which was used less lately than one
-    small.seal(one, LINE, TEXT)
+    small.conversation_mac(three, "text")  # drives out two, which was used less lately than one
+    small.conversation_mac(one, "text")
     assert counting.reads - before == 3
-    small.seal(two, LINE, TEXT)
+    small.conversation_mac(two, "text")
     assert counting.reads - before == 4
     small.close()
 

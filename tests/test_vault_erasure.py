@@ -208,3 +208,20 @@ def test_it_keeps_its_locks_after_looking_for_traces(vault: Vault, keyring: Path
     )
     subprocess.run([sys.executable, "-c", program, keyring], check=True)
     assert keyring.with_name("ring.db-wal").exists()
+
+
+def test_a_key_that_is_destroyed_while_it_is_read_does_not_stay(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watched to fail where the prepared cipher is kept without asking whether a key was forgotten meanwhile."""
+    _, key = vault.new_pair("v_late", "c_late")
+    secret_of = vault._secret
+
+    def late(wanted: int) -> tuple[bytes, bytes]:
+        secret = secret_of(wanted)
+        vault.forget(wanted)
+        return secret
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "_secret", late)
+        sealed = vault.seal(key, LINE, b"Bonjour")  # it was begun before the end of the key
+    with pytest.raises(errors.Unreadable):
+        vault.unseal(key, LINE, sealed)

@@ -54,8 +54,10 @@ class Commits:
         self.trouble = ""  # why the last one failed; empty when it was kept
 
     def note(self, operations: int, seconds: float) -> None:
+        """One that was kept."""
         self.operations.note(operations)
         self.seconds.note(seconds)
+        self.trouble = ""
 
     def fail(self, why: str) -> None:
         self.failed += 1

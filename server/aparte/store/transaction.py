@@ -62,9 +62,14 @@ class Recent:
         """Keeps the end of the message of this staff number, and returns it."""
         tail = text[-TAIL_CHARS:]
         self._tails[key] = (number, tail)
+        self._tails.move_to_end(key)
         if len(self._tails) > TAILS:
             self._tails.popitem(last=False)
         return tail
+
+    def drop_tails(self, keys: Iterable[tuple[str, str]]) -> None:
+        for key in keys:
+            self._tails.pop(key, None)
 
     def take_row(self, conversation: str) -> tuple[Conversation, tuple[Any, ...]] | None:
         """The row, which is no longer remembered: a transaction changes it, and may be rolled back."""
@@ -97,6 +102,7 @@ class Tx:
         self._read: dict[str, tuple[Any, ...]] = {}  # of each conversation, what a message does not change, as stored
         self._new: list[events.New] = []
         self._saved: set[str] = set()
+        self._tailed: set[tuple[str, str]] = set()  # the sides whose last text is this transaction's
         self._ids: list[str] = []
         self._most_ids = IDS
         self._audit: list[dict[str, Any]] = []
@@ -205,6 +211,7 @@ class Tx:
             else:
                 row.staff_said = stored.staff_seq
             self._recent.put_tail((row.id, sender[0]), stored.staff_seq, getattr(body, "text", ""))
+            self._tailed.add((row.id, sender[0]))
         self._new.append(events.New(row, stored, key, mac))
         if key is not None and mac is not None:
             self._own[key] = stored, mac
@@ -302,4 +309,5 @@ class Tx:
         self._known.clear()
         self._own.clear()
         self._asked.clear()
-        self._recent.clear()
+        self._recent.drop_tails(self._tailed)  # the rows were taken out when they were read
+        self._tailed.clear()

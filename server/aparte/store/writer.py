@@ -156,11 +156,7 @@ class Writer:
                 except queue.Empty:
                     break
             if jobs:
-                begun = time.monotonic()
                 done, published = self._commit(jobs)
-                self.commits.note(len(jobs), time.monotonic() - begun)
-                if self.commits.trouble and any(one.error is None for one in done):
-                    self.commits.trouble = ""
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._answer, done, published)
         self._let_go()
@@ -176,17 +172,20 @@ class Writer:
                     one.job.answer(one.result, one.error)
                 except Exception as error:  # noqa: BLE001 - a fault of ours in one answer must not keep the others from theirs
                     asyncio.get_running_loop().call_exception_handler({"message": "answer", "exception": error})
-            if begun := [one.job.begun for one in done if one.job.conversation is not None]:
+            if begun := [one.job.begun for one in done if one.job.conversation is not None and one.error is None]:
                 self.commits.acknowledged.note_since(begun, time.monotonic())
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
         try:
+            begun = time.monotonic()
             try:
-                return self._patiently(jobs, together=True)
+                kept = self._patiently(jobs, together=True)
             except Exception as error:  # one of them cannot be written: each is tried alone, and told
                 if failures.is_everybodys(error):
                     raise  # one by one would fail as well
-                return self._patiently(jobs, together=False)
+                kept = self._patiently(jobs, together=False)
+            self.commits.note(len(jobs), time.monotonic() - begun)
+            return kept
         except DBAPIError as error:
             self.commits.fail(failures.name_of(error))
             down = failures.down(error)

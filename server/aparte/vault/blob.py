@@ -12,7 +12,6 @@ import hmac
 import os
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -22,14 +21,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from aparte import errors
 
 Part = str | bytes | int | None
+Secret = bytes | AESGCM  # 32 bytes, or what was prepared from them: to do that for each value takes 1.3 µs
 
 VERSION: Final = 1
 RECORD: Final = 1  # suite: AES-256-GCM over a padded value of the store
 WRAP: Final = 2  # suite: AES-256-GCM over a key of the ring; a suite of its own, so that no value can pass for a key
 STEP: Final = 64  # bytes; a reader of the disk learns a length only in steps of this
 
-CIPHERS: Final = 1_000
-"""Prepared ciphers that stay in memory, the least recently used leaving first: 2,500 bytes each, for 1.3 µs a value."""
 _HEADER: Final = struct.Struct(">BBQ")
 _NONCE: Final = 12  # bytes: the size that GCM is made for; random, since a counter would repeat after a restore
 _TAG: Final = 16  # bytes
@@ -54,17 +52,17 @@ def canonical(parts: Sequence[Part]) -> bytes:
         return _encode([[p.encode("utf-8", "surrogatepass")] if isinstance(p, str) else p for p in parts])
 
 
-def seal(secret: bytes, suite: int, key: int, bound: Sequence[Part], plaintext: bytes) -> bytes:
+def seal(secret: Secret, suite: int, key: int, bound: Sequence[Part], plaintext: bytes) -> bytes:
     """Encrypt one value under a fresh random nonce.
 
-    Args: secret: 32 bytes; suite: RECORD or WRAP; key: the id that the header names; bound: see `canonical`;
+    Args: secret: 32 bytes, or a cipher of them; suite: RECORD or WRAP; key: the id that the header names; bound: see `canonical`;
         plaintext: of any length, also none.
     Returns: the blob, `_BODY + len(padded) + 16` bytes.
     """
     return _seal(os.urandom(_NONCE), secret, suite, key, bound, plaintext)
 
 
-def seal_all(suite: int, values: Sequence[tuple[bytes, int, Sequence[Part], bytes]]) -> list[bytes]:
+def seal_all(suite: int, values: Sequence[tuple[Secret, int, Sequence[Part], bytes]]) -> list[bytes]:
     """`seal` for many. The nonces come from one call to the system, which lets other threads run in between.
 
     Args: values: of each its secret, key, bound and plaintext.
@@ -76,19 +74,17 @@ def seal_all(suite: int, values: Sequence[tuple[bytes, int, Sequence[Part], byte
     ]
 
 
-@lru_cache(maxsize=CIPHERS)
-def cipher(secret: bytes) -> AESGCM:
-    """What encrypts under this key, prepared once while it is in use. `cipher.cache_clear` forgets all of them."""
-    return AESGCM(secret)
+def _cipher(secret: Secret) -> AESGCM:
+    return AESGCM(secret) if isinstance(secret, bytes) else secret
 
 
-def _seal(nonce: bytes, secret: bytes, suite: int, key: int, bound: Sequence[Part], plaintext: bytes) -> bytes:
+def _seal(nonce: bytes, secret: Secret, suite: int, key: int, bound: Sequence[Part], plaintext: bytes) -> bytes:
     header = _HEADER.pack(VERSION, suite, key)
     padded = plaintext + _PADS[len(plaintext) % STEP]
-    return header + nonce + cipher(secret).encrypt(nonce, padded, header + canonical(bound))
+    return header + nonce + _cipher(secret).encrypt(nonce, padded, header + canonical(bound))
 
 
-def unseal(secret: bytes, suite: int, key: int, bound: Sequence[Part], blob: object) -> bytes:
+def unseal(secret: Secret, suite: int, key: int, bound: Sequence[Part], blob: object) -> bytes:
     """The value again, if every byte and every bound part is what was sealed.
 
     Args: blob: what the database handed over, of whatever type.
@@ -100,7 +96,7 @@ def unseal(secret: bytes, suite: int, key: int, bound: Sequence[Part], blob: obj
     if not isinstance(blob, bytes) or len(blob) < _SMALLEST or blob[: _HEADER.size] != header:
         raise errors.Unreadable
     try:
-        padded = cipher(secret).decrypt(blob[_HEADER.size : _BODY], blob[_BODY:], header + canonical(bound))
+        padded = _cipher(secret).decrypt(blob[_HEADER.size : _BODY], blob[_BODY:], header + canonical(bound))
     except InvalidTag:
         raise errors.Unreadable from None
     end = padded.rfind(b"\x80")

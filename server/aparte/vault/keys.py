@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy.engine import Connection
 
 from aparte import errors
@@ -27,7 +28,9 @@ from aparte.vault.rootkey import RootKey
 
 CACHED_KEYS: Final = 50_000
 """How many unwrapped keys stay in memory, the least recently used leaving first. About 360 bytes each, so 18 MB when
-full. The bare key is kept; only the busiest have a prepared cipher too, see `blob.CIPHERS`."""
+full. The bare key is kept; only the busiest have a prepared cipher too."""
+CIPHERS: Final = 1_000
+"""How many prepared ciphers stay in memory, the least recently used leaving first: 2,500 bytes each."""
 
 PURPOSES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -67,6 +70,7 @@ class Vault:
         self._most = cached_keys
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, tuple[bytes, bytes]] = OrderedDict()
+        self._ciphers: OrderedDict[int, AESGCM] = OrderedDict()
         self._purposes: dict[str, bytes] = {}
         self._forgotten = 0  # how often a key was forgotten; see _keep
         try:
@@ -134,8 +138,8 @@ class Vault:
         with self._lock:
             self._forgotten += 1
             self._cache.clear()
+            self._ciphers.clear()
             self._purposes = {}
-        blob.cipher.cache_clear()
 
     def _load(self, tx: Connection, root: RootKey) -> frozenset[str]:
         """Take in the ring's own keys. Returns: the purposes that this ring promises to hold."""
@@ -232,18 +236,18 @@ class Vault:
         Returns: the blob: 38 bytes more than the plaintext padded to a multiple of 64.
         Raises: errors.Unreadable when the key does not exist or cannot be authenticated.
         """
-        return blob.seal(self._secret(key)[0], blob.RECORD, key, bound, plaintext)
+        return blob.seal(self._cipher(key), blob.RECORD, key, bound, plaintext)
 
     def seal_all(self, values: Sequence[tuple[int, Sequence[Part], bytes]]) -> list[bytes]:
         """`seal` for many. Args: values: of each its key, bound and plaintext. Raises: as `seal`; then none is sealed."""
-        return blob.seal_all(blob.RECORD, [(self._secret(key)[0], key, bound, plain) for key, bound, plain in values])
+        return blob.seal_all(blob.RECORD, [(self._cipher(key), key, bound, plain) for key, bound, plain in values])
 
     def unseal(self, key: int, bound: Sequence[Part], sealed: bytes) -> bytes:
         """The value again. There is no other way to read, and no fallback.
 
         Raises: errors.Unreadable when anything is not as it was sealed: key, place, order of parts, any bit.
         """
-        return blob.unseal(self._secret(key)[0], blob.RECORD, key, bound, sealed)
+        return blob.unseal(self._cipher(key), blob.RECORD, key, bound, sealed)
 
     def mac(self, purpose: str, *parts: str | bytes | int) -> bytes:
         """32 bytes of HMAC-SHA256 under a purpose's key. Args: purpose: one of PURPOSES. Raises: KeyError for another.
@@ -279,9 +283,25 @@ class Vault:
                 self._forgotten += 1
                 for row in gone:
                     self._cache.pop(row.id, None)
+                    self._ciphers.pop(row.id, None)
             needles += [blob.core(row.wrapped) for row in gone]
-        blob.cipher.cache_clear()  # of all, since a cipher does not tell whose it is; they are made anew when needed
         self._ring.scrub(needles)
+
+    def _cipher(self, key: int) -> AESGCM:
+        """What seals and opens under the key, prepared once while it is in use."""
+        with self._lock:
+            cipher = self._ciphers.get(key)
+            if cipher is not None:
+                self._ciphers.move_to_end(key)
+                return cipher
+            before = self._forgotten
+        cipher = AESGCM(self._secret(key)[0])
+        with self._lock:
+            if before == self._forgotten:  # else it could be one of those, and would live on: as in `_keep`
+                self._ciphers[key] = cipher
+                if len(self._ciphers) > min(CIPHERS, self._most):
+                    self._ciphers.popitem(last=False)
+        return cipher
 
     def _secret(self, key: int) -> tuple[bytes, bytes]:
         """The key, and its subkey for `conversation_mac`."""
