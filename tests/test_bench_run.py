@@ -81,7 +81,7 @@ def test_it_writes_every_row_with_its_bounds(kept: tuple[Path, list[dict[str, ob
         assert bounds[f"{wait}, against a store of 300"] == (2, 1.2)
     assert bounds["start to ready, store of 100 messages"] == (1.5, 0.8)
     assert bounds["20 visitors at once after a restart, until all are back"] == (30, 5)
-    assert bounds["20 visitors at once after a restart, others' messages meanwhile, p99"] == (500, 250)
+    assert bounds["20 visitors at once after a restart, others' messages meanwhile, p99"] == (None, 500)
     assert all(
         float(str(row["value"])) > 0 for row in rows if row["unit"] not in ("", "%")
     )  # nothing was left unmeasured
