@@ -53,7 +53,9 @@ def _storm(console: Console, made: Installation, count: int) -> list[Row]:
     return [
         Row(f"{name}, until all are back", came.seconds, "s", 30, 5, better="less"),
         Row(f"{name}, each", came.cpu_seconds / count * 1e3, "ms of processor time"),
-        Row(f"{name}, others' messages meanwhile, p99", quantile(came.took, 0.99) * 1e3, "ms", None, 500, better="less"),
+        Row(
+            f"{name}, others' messages meanwhile, p99", quantile(came.took, 0.99) * 1e3, "ms", None, 500, better="less"
+        ),
     ]
 
 
