@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +21,7 @@ from sqlalchemy import event
 
 import databases
 import harness
-from aparte import config, postgres
+from aparte import backing, config, postgres
 from aparte.config import Database
 from aparte.errors import StoreDown, Unreadable
 from aparte.frames import NoteBody
@@ -84,6 +85,15 @@ async def test_it_acknowledges_nothing_while_the_server_is_away_and_goes_on_by_i
             store.vault.new_pair("a person", "a conversation")
             kept += [f"before {round_}", f"after {round_}"]
             assert texts(await stream(store, thread)) == kept
+
+
+def test_a_server_that_does_not_end_is_ended_by_force(own: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backing, "STOP_SECONDS", 0.3)
+    process = own._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    own.stop()
+    assert process.returncode == -signal.SIGKILL
 
 
 async def test_a_line_that_was_cut_between_two_commits_costs_nobody_a_message(store: Store) -> None:

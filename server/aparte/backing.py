@@ -23,6 +23,7 @@ from aparte.errors import BadInput, Unavailable
 
 OWNER: Final = "aparte"  # of the databases: an account without any privilege beyond making databases
 START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 30.0
 _UNPRIVILEGED: Final = "nobody"
 _EXTRA: Final = "Install it with pip install 'aparte[cluster]', or from requirements-cluster.lock"
 
@@ -186,10 +187,14 @@ class PostgresServer:
         return " ".join(self.log.read_text(errors="replace").splitlines()[-3:])
 
     def stop(self, *, how: str = "INT") -> None:
-        """Ends it. Args: how: INT as an operator does in haste, QUIT as a crash."""
+        """Ends it, by force when it has not ended after STOP_SECONDS. Args: how: INT as an operator does in haste, QUIT as a crash."""
         if self._process is not None:
             self._process.send_signal(signal.Signals[f"SIG{how}"])
-            self._process.wait(START_SECONDS)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def close(self) -> None:

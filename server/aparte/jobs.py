@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from aparte.actions import expiry, following, inbox, marks, nodes, reading, tokens
+from aparte.actions import expiry, following, inbox, marks, nodes, rates, reading, tokens
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
@@ -60,6 +60,7 @@ class Jobs:
             self._every(2.0, self._directory),
             self._every(5.0, lambda: expiry.checks_overdue(parts)),
             self._every(5.0, lambda: expiry.proofs_overdue(parts)),
+            self._every(60.0, lambda: rates.forget(parts)),
             self._every(15.0, self._positions),
             self._every(15.0, parts.store.keep_time),
             self._every(0.5, self._trouble),

@@ -82,11 +82,9 @@ async def retention(parts: Parts) -> int:
     """
     forgotten = await _forget_old(parts)
 
-    def drop(tx: Tx) -> None:
-        checks.drop_counts(tx, tx.now - 2 * DAY)
-        people.drop_agent_sessions(tx, parts.settings.session_idle_seconds)
-
-    await parts.store.write(drop)
+    while await parts.store.write(lambda tx: checks.drop_counts(tx, tx.now - 2 * DAY)):
+        pass
+    await parts.store.write(lambda tx: people.drop_agent_sessions(tx, parts.settings.session_idle_seconds))
     return forgotten
 
 

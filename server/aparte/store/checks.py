@@ -5,8 +5,9 @@ Knows how they are kept and counted. Must not know what a code is worth or when 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -17,6 +18,8 @@ from aparte.store.direct import Direct
 from aparte.store.schema import held, identity_check, tally
 from aparte.store.transaction import Tx
 from aparte.vault import Vault
+
+PORTION: Final = 2_000  # counts that are deleted in one commit
 
 
 class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -163,6 +166,11 @@ def count(connection: Connection, scope: str, key: bytes, since: float) -> int:
     that what follows from the number holds."""
     if not connection.get_execution_options().get("is_reading", False):
         postgres.alone(connection, "tally", scope, key)
+    return near(connection, scope, key, since)
+
+
+def near(connection: Connection, scope: str, key: bytes, since: float) -> int:
+    """As `count`, without waiting for anybody: what another node is about to commit is not in it."""
     query = select(func.count()).where(tally.c.scope == scope, tally.c.key == key, tally.c.at > since)
     return int(connection.execute(query).scalar_one())
 
@@ -178,5 +186,13 @@ def note(tx: Tx, scope: str, key: bytes) -> None:
     tx.connection.execute(insert(tally).values(scope=scope, key=key, at=tx.now))
 
 
-def drop_counts(tx: Tx, before: float) -> None:
-    tx.connection.execute(delete(tally).where(tally.c.at < before))
+def drop_counts(tx: Tx, before: float, scopes: Collection[str] = ()) -> bool:
+    """Deletes counts from before then, a portion at once, and none that another node is deleting.
+
+    Args: scopes: of these kinds alone. Returns: whether there may be more.
+    """
+    old = select(tally.c.id).where(tally.c.at < before)
+    if scopes:
+        old = old.where(tally.c.scope.in_(scopes))
+    portion = old.limit(PORTION).with_for_update(skip_locked=True)
+    return tx.connection.execute(delete(tally).where(tally.c.id.in_(portion))).rowcount >= PORTION
