@@ -42,8 +42,11 @@ export async function turn(link) {
     const address = new URL('/readyz', streamUrl(link.options.url));
     const answer = await fetch(address, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(REACH_MS) });
     if (!answer.ok) return;
-    link.Around = Stream;
-    setTimeout(() => (link.Around = undefined), AROUND_MS);
+    // A class of this turn's own, so that its end is not that of a later one.
+    const mine = (link.Around = class extends Stream {});
+    setTimeout(() => {
+      if (link.Around === mine) link.Around = undefined;
+    }, AROUND_MS);
   } catch {
     // No way at all now: that is not the WebSocket's fault.
   }

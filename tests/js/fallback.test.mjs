@@ -354,3 +354,31 @@ test('it goes back to WebSockets when requests are good for nothing either', asy
   }
   assert.equal(sockets.length, 4);
 });
+
+test('it is not the end of an earlier turn that ends a later one', async () => {
+  await shutAndReached();
+  const refused = async (times) => {
+    for (let count = 0; count < times; count += 1) {
+      streams().at(-1).answer(502);
+      await turn();
+      mock.timers.tick(30_000);
+      await turn();
+    }
+  };
+  await refused(3);
+  assert.equal(link.Around, undefined);
+  await shut(2);
+  latest().end(1006);
+  await turn();
+  asked().at(-1).answer(200);
+  await turn();
+  const later = link.Around;
+  assert.ok(later);
+  let seconds = 0;
+  for (; seconds < 295; seconds += 5) {
+    mock.timers.tick(5_000);
+    assert.equal(link.Around, later, `after ${seconds} s`);
+  }
+  mock.timers.tick(10_000);
+  assert.equal(link.Around, undefined);
+});
