@@ -162,6 +162,7 @@ class Protocol(WebSocketsSansIOProtocol):
     _others_until = 0.0
     on_room: Callable[[], None] | None = None
     on_text: Callable[[str], bool] | None = None
+    _pong = b""  # the answer to the latest ping, when there was no room for it
     _left: int | None = 0  # bytes of the frame under way that are still to come
 
     def handle_connect(self, event: Handshake) -> None:
@@ -184,6 +185,9 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._pong and self.is_open:
+            self.transport.write(self._pong)
+        self._pong = b""
         if self.on_room is not None:
             self.on_room()
 
@@ -258,11 +262,12 @@ class Protocol(WebSocketsSansIOProtocol):
         self._count_other()
 
     def handle_ping(self) -> None:
-        if self.has_room:
+        if self.has_room or self.conn.state is not State.OPEN:
             super().handle_ping()
-            self._count_other()
         else:
-            self.transport.abort()  # it asks, and takes no answer
+            # One who reads slowly gets the last answer alone (RFC 6455, 5.5.3), behind what waits for him.
+            self._pong = next(reversed(self.conn.data_to_send()), self._pong)
+        self._count_other()
 
     def handle_pong(self, event: Frame) -> None:
         super().handle_pong(event)

@@ -4,7 +4,8 @@ connection is its owner's alone.
 Frames of every kind are sent over this way too by the tests of test_hostile_frames.py and test_access.py that are marked
 `both_ways`; origins and methods are tried by test_access_routes.py.
 
-Watched to fail: a connection that serves whoever has its token, a body without an end, a number that is none.
+Watched to fail: a connection that serves whoever has its token, a body without an end, a number that is none, bodies that
+nobody counts, a place that is not given back, a request that is all line breaks.
 """
 
 from __future__ import annotations
@@ -73,6 +74,45 @@ async def test_a_request_holds_no_more_than_a_frame_may(server: Server) -> None:
     assert code(answer) == (413, "too_long")
     assert "error" not in visitor.types()
     await visitor.say(thread, "x" * 4000)
+
+
+async def test_two_requests_are_under_way_at_most(server: Server) -> None:
+    visitor = await server.visitor()
+    head = (
+        f"POST /sse/visitor/frames HTTP/1.1\r\nHost: x\r\nOrigin: {server.url}\r\nAparte-First: 1\r\n"
+        f"Aparte-Connection: {line(visitor).token}\r\nContent-Length: 65500\r\n\r\n"
+    ).encode()
+    pairs = []
+    for _ in range(2):
+        pairs.append(await asyncio.open_connection("127.0.0.1", server.settings.port))
+        pairs[-1][1].write(head + b"x" * 65_000)
+    [streamed] = [line for _, line in server.app.state.streams._lines.values()]
+    async with asyncio.timeout(3):
+        while streamed._bodies < 2:  # noqa: ASYNC110 (the server's own count)
+            await asyncio.sleep(0.01)
+    for _ in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.settings.port)
+        writer.write(head + b"x" * 65_000)
+        said = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+        assert said.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 1\r\n" in said
+        writer.close()
+    answer = await line(visitor).frames(PING, 1)
+    assert code(answer) == (429, "too_many")
+    assert answer.json()["retry_after"] == 1.0
+    for _, writer in pairs:
+        writer.close()
+    async with asyncio.timeout(3):
+        while (await line(visitor).frames(PING, 1)).status_code != 204:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_request_holds_no_more_frames_than_may_come(server: Server) -> None:
+    visitor = await server.visitor()
+    for many in ("\n" * 65_000, "\n".join([PING] * (server.settings.frames_per_10s + 1))):
+        assert code(await line(visitor).frames(many, 1)) == (400, "bad_input")
+    assert visitor.types().count("pos") == 0
+    assert (await line(visitor).frames("\n".join([PING] * 50), 1)).status_code == 204
 
 
 # ── whose connection ────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal
 
 from starlette.requests import Request
@@ -32,7 +32,8 @@ FIRST: Final = "aparte-first"  # and the one with the number of the request's fi
 BEAT_SECONDS: Final = 15.0  # after which a silent stream says something, so that no proxy takes it for dead
 SILENT_SECONDS: Final = 75.0  # without a frame after which the client has gone: it pings every half minute
 MOST_WAITING: Final = 64 << 10  # bytes that wait for their turn beside what the connection holds
-AGAIN_SECONDS: Final = 1.0  # when frames of an earlier request still wait
+AGAIN_SECONDS: Final = 1.0  # when frames of an earlier request still wait, or enough requests are under way
+BODIES: Final = 2  # requests of one connection under way: our client makes one at a time, and may have lost one
 
 Kind = Literal["visitor", "agent"]
 _BEAT: Final = b":\n\n"  # a comment
@@ -50,8 +51,9 @@ class StreamLine:
     on_room: Callable[[], None] | None = None
     on_text: Callable[[str], bool] | None = None
 
-    def __init__(self, receive: Receive, send: Send, abort: Callable[[], None], requests: int) -> None:
-        """Args: receive, send: the long request's; abort cuts its connection; requests: with frames, in 10 seconds."""
+    def __init__(self, receive: Receive, send: Send, abort: Callable[[], None], most: int) -> None:
+        """Args: receive, send: the long request's; abort cuts its connection; most: requests with frames in 10 seconds,
+        and frames of one of them."""
         self.token = ""
         self.close_code: int | None = None
         self._receive, self._send, self.abort = receive, send, abort
@@ -63,7 +65,9 @@ class StreamLine:
         self._due = asyncio.Event()
         self._waiting = 0  # bytes of what is pending
         self._is_over = False
-        self._requests = Window(requests, 10.0)
+        self._most = most
+        self._requests = Window(most, 10.0)
+        self._bodies = 0  # of requests under way
         self._step = 0
         self._writer: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -163,18 +167,31 @@ class StreamLine:
         if self.on_room is not None:
             self.on_room()  # what waits for room must learn that there will be none
 
-    def admit(self) -> None:
-        """Counts a request before it is read: its frames count by themselves, unless they came before. Raises TooMany."""
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Counts a request before it is read: its frames count by themselves, unless they came before. Raises TooMany,
+        also while enough others are under way."""
+        if self._bodies >= BODIES:
+            raise TooMany(retry_after=AGAIN_SECONDS)
         wait = self._requests.take("", asyncio.get_running_loop().time())
         if wait is not None:
             raise TooMany(retry_after=wait)
+        self._bodies += 1
+        try:
+            yield
+        finally:
+            self._bodies -= 1
 
-    async def take(self, first: int, texts: list[str]) -> None:
+    async def take(self, first: int, text: str) -> None:
         """Carries out frames of one request; returns once the last has begun.
 
-        Args: first: the first one's number on this connection, from 1. What came before is left out.
-        Raises: BadState when one before it has not come; TooMany when those before it still wait; ConnectionGone.
+        Args: first: the first one's number on this connection, from 1. What came before is left out. text: the frames, one
+        in a line.
+        Raises: BadInput for more frames than may come in 10 seconds; BadState when one before it has not come; TooMany when
+        those before it still wait; ConnectionGone.
         """
+        if text.count("\n") >= self._most:
+            raise BadInput(f"One request holds at most {self._most} frames. Send them in parts.")
         if self._is_over:
             raise ConnectionGone()
         if not self._came.empty():
@@ -183,11 +200,11 @@ class StreamLine:
             raise BadState(f"The frame before number {first} has not come. Open another connection.")
         self._spoken = asyncio.get_running_loop().time()
         self._begun.clear()
-        for text in texts[self._heard + 1 - first :]:
+        for frame in text.split("\n")[self._heard + 1 - first :]:
             self._heard += 1
             # What waits in the queue came before it.
-            if not (self._came.empty() and self.on_text is not None and self.on_text(text)):
-                self._came.put_nowait(text)
+            if not (self._came.empty() and self.on_text is not None and self.on_text(frame)):
+                self._came.put_nowait(frame)
         if not self._came.empty():
             await self._begun.wait()
             if self._is_over:
@@ -314,7 +331,6 @@ async def take(request: Request) -> Response:
     if not number.isascii() or not number.isdigit() or not 0 < len(number) <= 15:
         raise BadInput(f"The header {FIRST} gives the number of the first frame.")
     line: StreamLine = request.state.line
-    line.admit()
-    text = await _text_of(request.receive)
-    await line.take(int(number), text.split("\n"))
+    with line.admitted():
+        await line.take(int(number), await _text_of(request.receive))
     return Response(status_code=204, headers={"cache-control": "no-store"})
