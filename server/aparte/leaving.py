@@ -29,7 +29,7 @@ def seconds_for(hub: Hub) -> float:
 
 async def send_away(hub: Hub, seconds: float) -> None:
     """Asks everybody to move on at a moment of his own in these seconds; who has not done so by then is sent away, in
-    waves: neither another node nor the next process here meets all of them at once. Ends early when few are left."""
+    waves: neither another node nor the next process here meets all of them at once. Ends early when nobody is left."""
     peers = hub.peers
     for number, peer in enumerate(list(peers), 1):
         peer.say(Drain(after=seconds))
