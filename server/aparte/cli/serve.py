@@ -37,7 +37,7 @@ def serve(config_file: Path | None) -> None:
 
 
 @click.command(short_help="Show the airline's story, with everything in it.")
-@click.option("--port", type=click.IntRange(0, 65_535), help="First of the ports to use; 0 takes free ones.")
+@click.option("--port", type=click.IntRange(0, 65_500), help="First of the ports to use; 0 takes free ones.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
