@@ -16,7 +16,7 @@ from typing import Any, Final
 import websockets
 
 SITE: Final = "air"
-SECONDS: Final = 5.0  # how long anything is waited for, on a slow machine
+SECONDS: Final = 10.0  # how long anything is waited for, on a slow machine
 
 Frame = dict[str, Any]
 

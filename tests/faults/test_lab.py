@@ -51,7 +51,7 @@ def test_it_takes_its_options() -> None:
     assert (chosen.short, chosen.kills, chosen.seed, chosen.only) == (True, 7, 3, ["kills"])
     assert [kind for kind, _ in chosen.todo] == ["sqlite", "postgres", "nodes", "nodes-valkey"]
     names = [one.name for one in SCENARIOS]
-    assert len(names) == len(set(names)) == 22
+    assert len(names) == len(set(names)) == 23
     assert LONG_KILLS == 500
 
 
