@@ -168,6 +168,16 @@ def test_it_names_an_address_that_is_not_this_machines() -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_it_says_of_a_key_that_others_may_read_one_sentence_and_nothing_else(installed: Path) -> None:
+    """Watched to fail where the HTTP server is begun first: it logs a traceback of its own."""
+    key = next(installed.rglob("root.key"))
+    key.chmod(0o644)
+    ended = subprocess.run([*APARTE, "serve"], env=clean_environment(), capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert "0400" in ended.stderr or "others" in ended.stderr
+
+
 def test_it_does_not_start_on_a_database_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "aparte-data/aparte.db").write_bytes(b"not a database at all" * 100)
     ended = process("serve", APARTE_PORT=str(free_port()))

@@ -64,6 +64,13 @@ def _say_why_not(chosen: Settings) -> None:
     require_free_port(chosen)
 
 
+def require_keys(chosen: Settings) -> None:
+    """Raises errors.AparteError when root key or key ring cannot be used: a sentence, before the HTTP server can say more."""
+    from aparte.vault import Vault
+
+    Vault.open(keyring=chosen.ring(), root_key=chosen.root_key).close()
+
+
 def require_free_port(chosen: Settings) -> None:
     """Raises errors.BadSetting when another program listens there, or the address is not this machine's."""
     import socket
