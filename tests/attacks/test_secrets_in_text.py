@@ -128,7 +128,7 @@ async def say_all(writer: Client, way: str, thread: str, cases: list[dict[str, A
         await writer.send(way, conversation=thread, text=case["text"], cid=cid)
         if number % 20 == 19:
             await writer.settle()
-    await writer.settle()
+    await writer.expect("ack", cid=cid)  # a ping is answered at once, and a message when it is stored
     return sent
 
 
