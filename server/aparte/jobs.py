@@ -27,6 +27,7 @@ _AT_ONCE: Final = 500
 _IN_A_TURN: Final = 200  # peers that are told something in one turn of the loop: some milliseconds
 LOOK_SECONDS: Final = 5.0  # between two looks at the outbox, for the metrics
 SLOW_SECONDS: Final = 30.0  # between two lines of the log about slow sockets
+PAUSE_SECONDS: Final = 0.005
 AGAIN_SECONDS: Final = 0.5  # after a read that failed
 
 
@@ -99,6 +100,7 @@ class Jobs:
             await called.wait()
             called.clear()
             await self._try(lambda: following.refill(self._parts))
+            await asyncio.sleep(PAUSE_SECONDS)  # at a busy node the next one then reads for many messages at once
             if hub.behind and not called.is_set():
                 await asyncio.sleep(AGAIN_SECONDS)
                 called.set()

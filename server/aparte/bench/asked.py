@@ -22,10 +22,8 @@ from aparte.bench.report import Row
 from aparte.bench.servers import Installation, Running
 from aparte.bench.talk import Desk
 from aparte.bench.usual import MIB, starts
-from aparte.errors import Unavailable
 
 SATURATED: Final = 0.25  # seconds that half of the messages take: more come than are served
-CROSSING: Final = 400.0  # messages per second between two nodes
 
 Points = list[tuple[float, float]]
 
@@ -80,7 +78,7 @@ async def _loaded(
 ) -> tuple[list[Row], dict[str, Points]]:
     desk, hall = Desk(made), Hall()
     await desk.open()
-    await hall.open(made, desk)
+    await hall.open((made, desk))
     rows: list[Row] = []
     points: dict[str, Points] = {"p50": [], "p99": []}
     for pace in extent.paces:
@@ -125,44 +123,38 @@ def soaked(console: Console, made: Installation, minutes: float) -> list[Row]:
 
 
 def together(console: Console, ground: Ground, extent: Extent) -> list[Row]:
-    """Two nodes on one PostgreSQL against one: the same messages at the same pace in turn, on two nodes with the
-    customers on one and the agents on the other, so that every message crosses. Raises BadInput, Unavailable."""
-    costs: dict[str, list[float]] = {"one": [], "both": [], "busier": []}
+    """Two nodes on one PostgreSQL against one, as fast as it goes: with people spread over both as a proxy spreads them,
+    and with the customers on one and the agents on the other, so that every message crosses. Raises BadInput,
+    Unavailable."""
+    alone, spread, crossing = list[float](), list[float](), list[float]()
     with ground.on_postgres() as on_postgres:
         made = on_postgres.make("nodes")
         other = servers.beside(made, "second")
+        desk, other_desk = Desk(made), Desk(other)
         with servers.serve(made) as first:
             for number in range(1, extent.rounds + 1):
                 with step(console, f"round {number} of {extent.rounds}: one node, then two"):
-                    costs["one"] += uvloop.run(_paced(made, made, (first,), extent.seconds))
+                    alone.append(uvloop.run(_cost((first,), extent.seconds, (made, desk))))
                     with servers.serve(other) as second:
-                        took = uvloop.run(_paced(made, other, (first, second), extent.seconds))
-                    costs["both"].append(sum(took))
-                    costs["busier"].append(max(took))
-    one = statistics.median(costs["one"])
-    both, busier = (
-        statistics.median(two / alone for two, alone in zip(costs[name], costs["one"], strict=True))
-        for name in ("both", "busier")
-    )
-    return [
-        Row("one node on PostgreSQL, a message", one * 1e6, "µs of processor time"),
-        Row("two nodes, every message crosses, both against one", both, "times", 1.3, 1.1, better="less"),
-        Row("two nodes, every message crosses, the busier against one", busier, "times"),
-    ]
+                        nodes = (first, second)
+                        spread.append(uvloop.run(_cost(nodes, extent.seconds, (made, desk), (other, other_desk))))
+                        crossing.append(uvloop.run(_cost(nodes, extent.seconds, (made, other_desk))))
+    rows = [Row("one node on PostgreSQL, a message", statistics.median(alone) * 1e6, "µs of processor time")]
+    for name, took, must in (("people spread over both", spread, 1.3), ("every message crosses", crossing, None)):
+        ratio = statistics.median(two / one for two, one in zip(took, alone, strict=True))
+        rows.append(Row(f"two nodes, {name}, both against one", ratio, "times", must, 1.1, better="less"))
+    return rows
 
 
-async def _paced(made: Installation, desks: Installation, nodes: tuple[Running, ...], seconds: float) -> list[float]:
-    """Seconds of processor time for each message, by node. Args: made: the customers' node; desks: the agents'."""
-    desk, hall, server = Desk(desks), Hall(), servers.Together(nodes)
-    await desk.open()
-    await hall.open(made, desk)
+async def _cost(nodes: tuple[Running, ...], seconds: float, *places: tuple[Installation, Desk]) -> float:
+    """Seconds of the nodes' processor time for each message."""
+    hall = Hall()
+    for _, desk in places:
+        await desk.open()
+    await hall.open(*places)
     try:
-        await hall.trickle(server, per_second=CROSSING, seconds=min(1.0, seconds))  # does not count
-        before = [node.cpu_seconds() for node in nodes]
-        took = await hall.trickle(server, per_second=CROSSING, seconds=seconds)
-        if len(took) < int(CROSSING * seconds):
-            raise Unavailable("Not every message reached the other side.")
-        return [(node.cpu_seconds() - at) / len(took) for node, at in zip(nodes, before, strict=True)]
+        sample = await hall.round(servers.Together(nodes), seconds)
+        return sample.cpu_seconds / sample.count
     finally:
         hall.close()
 

@@ -227,12 +227,14 @@ class Hall:
         self._due: list[deque[float]] = []  # of each sender: when what has not arrived was due
         self._took: list[float] = []
 
-    async def open(self, made: Installation, desk: Desk) -> None:
-        """Brings everybody in: visitors to the server of `made`, agents to that of `desk`. Raises Unavailable."""
+    async def open(self, *places: tuple[Installation, Desk]) -> None:
+        """Brings everybody in, spread over the places: of each the visitors' server, and the agents' desk. With two, half
+        of the conversations have the visitor in one and the agent in the other. Raises Unavailable."""
         agents = SENDERS // 10
-        self._desks = [await desk.agent(number) for number in range(agents)]
+        self._desks = [await places[number % len(places)][1].agent(number) for number in range(agents)]
 
         async def meet(number: int) -> tuple[Sender, Sender]:
+            made = places[number // 2 // agents % len(places)][0]
             talk = await visitor(made, new_token())
             asked = {"t": "open", "cid": new_cid(), "text": ASKED[0]}
             opened = await talk.ask(asked, of("opened", cid=asked["cid"]))

@@ -47,7 +47,7 @@ async def run(made: Installation, server: Running, seconds: float, progress: Cal
     """Keeps the server busy for so long. Args: progress: gets how many seconds are over. Raises Unavailable."""
     desk, hall, seen = Desk(made), Hall(), Seen()
     await desk.open()
-    await hall.open(made, desk)
+    await hall.open((made, desk))
     over = asyncio.Event()
     coming = asyncio.create_task(_come_and_go(made, over))
     try:

@@ -97,7 +97,7 @@ async def come_back(made: Installation, server: Running, absent: list[Absent]) -
     said without it has come. Raises Unavailable."""
     desk, hall, over = Desk(made), Hall(), asyncio.Event()
     await desk.open()
-    await hall.open(made, desk)
+    await hall.open((made, desk))
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(pool, raise_file_limit)  # the process is there, and has loaded what it needs

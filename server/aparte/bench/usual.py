@@ -66,7 +66,7 @@ async def _speed(
     floors, paths = [], []
     with step(console, f"{load.SENDERS // 2} visitors and their agents come in"):
         await desk.open()
-        await hall.open(made, desk)
+        await hall.open((made, desk))
     async with load.echo_senders(port) as senders:
         for number in range(1, extent.rounds + 1):
             with step(console, f"round {number} of {extent.rounds}: echo, then whole path"):

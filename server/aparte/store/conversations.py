@@ -5,16 +5,16 @@ Knows the columns and how sealed ones are bound. Must not judge who may see or d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
-from sqlalchemy.sql import Select
+from sqlalchemy import BindParameter, Connection, cast, column, insert, select, update, values
+from sqlalchemy.sql import ClauseElement, Select
 
 from aparte import postgres
-from aparte.store.direct import Among, Direct
+from aparte.store.direct import Among, Many
 from aparte.store.schema import conversation as table
 from aparte.vault import Vault
 
@@ -93,10 +93,19 @@ _BY_ID = Among(lambda ids: select(table).where(table.c.id.in_(ids)))
 _LOCKED = Among(lambda ids: select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
 
 
-def _saving(names: Sequence[str]) -> tuple[Direct, Callable[[Conversation], tuple[Any, ...]]]:
+def _saving(names: Sequence[str]) -> tuple[Many, Callable[[Conversation], tuple[Any, ...]]]:
     """The statement that writes these columns, and what takes its values from a conversation."""
-    setting = update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in names})
-    return Direct(setting, (*names, "key")), attrgetter(*names, "id")
+
+    def make(rows: Sequence[Mapping[str, BindParameter[Any]]]) -> ClauseElement:
+        if len(rows) == 1:
+            return update(table).where(table.c.id == rows[0]["id"]).values({name: rows[0][name] for name in names})
+        new = values(*(column(name, table.c[name].type) for name in written), name="new")
+        # Each value says its type, or the server would take a column of nothing for text.
+        new = new.data([tuple(cast(row[name], table.c[name].type) for name in written) for row in rows])
+        return update(table).where(table.c.id == new.c.id).values({name: new.c[name] for name in names})
+
+    written = (*names, "id")
+    return Many(make, written), attrgetter(*written)
 
 
 _SAVE, _all_of = _saving(_CHANGING)
@@ -135,12 +144,12 @@ def find(connection: Connection, conversation: str) -> Conversation | None:
 
 
 def save(connection: Connection, changed: Iterable[Conversation]) -> None:
-    _SAVE.run_for(connection, [_all_of(row) for row in changed])
+    _SAVE.run(connection, [_all_of(row) for row in changed])
 
 
 def save_counts(connection: Connection, changed: Iterable[Conversation]) -> None:
     """Writes the numbers and times alone."""
-    _SAVE_COUNTS.run_for(connection, [_counts_of(row) for row in changed])
+    _SAVE_COUNTS.run(connection, [_counts_of(row) for row in changed])
 
 
 def add(connection: Connection, row: Conversation) -> None:

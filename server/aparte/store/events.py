@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, or_, select
 from aparte.errors import Unreadable
 from aparte.frames import BODIES, EmptyBody, Part
 from aparte.store.conversations import Conversation
-from aparte.store.direct import Among, Direct
+from aparte.store.direct import Among, Direct, Many
 from aparte.store.schema import event as table
 from aparte.vault import Vault
 
@@ -48,7 +48,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = tuple(column.name for column in table.columns)
-_INSERT = Direct(insert(table).values({name: bindparam(name) for name in _COLUMNS}), _COLUMNS)
+_INSERT = Many(lambda rows: insert(table).values([dict(row) for row in rows]), _COLUMNS)
 _KNOWN = Among(
     lambda keys: select(
         table.c.cid_key,
@@ -140,7 +140,7 @@ def add(connection: Connection, vault: Vault, new: list[New]) -> None:
         it = one.stored
         numbers = it.conversation, it.staff_seq, it.visitor_seq
         rows.append((*numbers, it.id, it.kind, it.sender_kind, it.sender_id, one.cid_key, one.cid_mac, it.at, sealed))
-    _INSERT.run_for(connection, rows)
+    _INSERT.run(connection, rows)
 
 
 def known(connection: Connection, keys: list[bytes]) -> dict[bytes, Known]:
