@@ -50,8 +50,11 @@ async def test_it_leaves_axe_nothing_to_find_on_any_screen(
 
 async def _agent_arrives(seen: Findings, page: Page, demo: Demo, lang: Lang) -> Agent:
     agent = Agent(page, demo, lang)
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
     await page.goto(demo.panel)
     await expect(page.get_by_label(agent.w["email"])).to_be_focused()
+    assert told == [], "that nobody is signed in yet is no error"
     await seen.look("panel log-in", page)
     await page.get_by_label(agent.w["email"]).fill("nobody@air.example")
     await page.get_by_label(agent.w["password"]).fill("wrong")

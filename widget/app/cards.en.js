@@ -33,7 +33,7 @@ export const words = {
   privacy: {
     title: 'Between us',
     host: (/** @type {string} */ site, /** @type {string} */ host) => `${site} holds this conversation at ${host}, not on a social network.`,
-    sealed: 'What you write is encrypted on the way and where it is kept, with a key of its own.',
+    sealed: (/** @type {unknown} */ isHttps) => `What you write is encrypted ${isHttps ? 'on the way and ' : ''}where it is kept, with a key of its own.`,
     kept: (/** @type {number} */ days) => `The conversation is kept for ${days} days.`,
     mail: 'No e-mail that we send repeats a word of it.',
     back: 'Back to the conversation',
