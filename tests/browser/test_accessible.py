@@ -215,7 +215,8 @@ async def test_it_needs_no_sideways_scroll_when_zoomed_to_400_percent(browser: B
         await customer.page.goto(f"{demo.chat}/chat/air")
         await expect(customer.field).to_be_visible()
         await seen.look("hosted empty", customer.page)
-        await customer.says("My booking is QX7T4P. " + "Donaudampfschifffahrtsgesellschaft" * 3)
+        text = "My booking is QX7T4P. " + "Donaudampfschifffahrtsgesellschaft" * 3
+        await customer.says(text, name="Jean-Baptiste de la Tour-Maubourg et famille")
         await customer.card.scroll_into_view_if_needed()
         await seen.look("hosted with a card", customer.page)
         agent = Agent(await hers.new_page(), demo)
@@ -242,6 +243,8 @@ async def test_it_needs_no_sideways_scroll_when_zoomed_to_400_percent(browser: B
         await agent.page.keyboard.press("Escape")
         await expect(agent.inbox).to_be_visible()
         await seen.look("list", agent.page)
+        lines = agent.inbox.get_by_role("list")
+        assert await lines.evaluate("(it) => it.scrollWidth <= it.clientWidth"), "a long name pushes nothing out"
     assert seen.found == []
 
 

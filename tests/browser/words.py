@@ -65,7 +65,7 @@ CUSTOMER: Final[dict[Lang, dict[str, str]]] = {
         "read": "Lu",
         "typing": "Une réponse est en cours d’écriture…",
         "joined": "Claire",
-        "desk": "Service des réservations",
+        "desk": "Service réservations",
         "check": "Avant de parler de votre réservation",
         "reference": "Numéro de réservation",
         "code": "Code à 8 chiffres",

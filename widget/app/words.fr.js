@@ -6,7 +6,7 @@
 export const words = {
   close: 'Fermer',
   private: 'Votre vie privée',
-  here: 'à votre écoute',
+  here: 'en ligne',
   away: 'absent',
   end: 'Terminer la conversation',
   send: 'Envoyer',
