@@ -85,6 +85,7 @@ def site(airline_port: int = 9) -> Site:
         "Air Aparté",
         origins=(f"http://localhost:{airline_port}",),
         desk="Bookings desk",
+        desks=(("fr", "Service des réservations"),),
         phone="+31 20 555 0100",
         formats=("XXXXXX",),
         link_hosts=("airline.example",),

@@ -202,7 +202,10 @@ class Page(HTMLParser):
 async def test_it_carries_the_widget_by_one_line_under_a_strict_policy(path: str, language: str) -> None:
     async with serving(airline_app()) as origin, httpx2.AsyncClient(trust_env=False) as client:
         answer = await client.get(origin + path)
-    assert f'<script async src="{CHAT}/widget.js" data-site="air-aparte"></script>' in answer.text
+    assert (
+        f'<script async src="{CHAT}/widget.js" data-site="air-aparte" data-contact="tel:+31205550199"></script>'
+        in answer.text
+    )
     page = Page(answer.text)
     assert page.all("html") == [{"lang": language}]
     assert [script["src"] for script in page.all("script")] == ["/static/tracker.js", f"{CHAT}/widget.js"]

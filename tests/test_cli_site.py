@@ -30,13 +30,31 @@ def test_it_prints_the_address_that_visitors_use(installed: Path) -> None:
 
 
 def test_it_says_what_a_replacement_drops(installed: Path) -> None:
-    everything = ("--phone", "+31 20 555 0100", "--desk", "bookings desk", "--accent", "#aa0000")
+    everything = (
+        "--phone",
+        "+31 20 555 0100",
+        "--desk",
+        "bookings desk",
+        "--desk-in",
+        "fr",
+        "vols",
+        "--accent",
+        "#aa0000",
+    )
     many = ("--origin", "https://a.example", "--origin", "https://b.example", "--format", "XXXXXX")
     records = ("--records-url", "https://air.example/r", "--records-key", "k1", "--records-secret-file", secret())
     added = aparte("site", "add", "shop", "--name", "Shop", *everything, *many, *records)
     assert "no more" not in added.stdout
     said = aparte("site", "add", "shop", "--name", "Shop", "--origin", "https://b.example", "--replace").stdout
-    for lost in ("+31 20 555 0100", "bookings desk", "#aa0000", "https://a.example", "XXXXXX", "https://air.example/r"):
+    for lost in (
+        "+31 20 555 0100",
+        "bookings desk",
+        "--desk-in fr vols",
+        "#aa0000",
+        "https://a.example",
+        "XXXXXX",
+        "https://air.example/r",
+    ):
         assert lost in said
     assert "--origin https://b.example" not in said
     assert "no more" not in aparte("site", "add", "shop", "--name", "Shop", *many, "--replace").stdout
@@ -74,6 +92,11 @@ def test_it_replaces_a_site_only_when_told_to(installed: Path) -> None:
 def test_it_refuses_a_sites_wrong_option(installed: Path, option: str, value: str) -> None:
     given = {"--name": "Shop"} | {option: value}
     says(aparte("site", "add", "shop", *[word for pair in given.items() for word in pair]), f"{option}: .*give ")
+
+
+@pytest.mark.parametrize(("lang", "desk"), [("de", "Buchungen"), ("fr", ""), ("fr", "x" * 81), ("fr", "A\x07")])
+def test_it_refuses_a_desk_in_no_language_or_of_no_words(installed: Path, lang: str, desk: str) -> None:
+    says(aparte("site", "add", "shop", "--name", "Shop", "--desk-in", lang, desk), "--desk-in: .*give ")
 
 
 @pytest.mark.parametrize("site_id", ["", "Shop", "a b", "-a", "a/b", "x" * 41, "é"])

@@ -42,7 +42,7 @@ async def test_a_session_that_ended_hears_nothing_after_a_second(server: Server,
         assert await second.closed() == 4401
     await visitor.say(thread, "Who hears this?")
     assert "Who hears this?" not in claire.everything + second.everything
-    assert (await server.http.get("/api/me", headers={"cookie": claire.cookie})).status_code == 401
+    assert (await server.http.get("/api/me", headers={"cookie": claire.cookie})).status_code == 204
     assert (await server.post("/api/ticket", cookie=claire.cookie)).status_code == 401
     with pytest.raises(Exception, match="403"):
         await server.socket("agent", cookie=claire.cookie)

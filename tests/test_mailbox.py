@@ -157,14 +157,14 @@ async def test_it_draws_letters_as_they_come_and_runs_nothing_of_them(mailbox: M
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         await page.goto(origin)
-        await page.get_by_text("No letter yet.").wait_for()
+        await page.get_by_text("No e-mail yet.").wait_for()
         await post(mailbox, subject=nasty, text=nasty + "\njavascript:alert(1)\n")
         await page.get_by_role("heading", name="onerror").wait_for()
         await post(mailbox)
         code = page.locator("article").first.locator("output")
         await code.wait_for()
         assert await code.text_content() == "4821 7730"
-        assert not await page.get_by_text("No letter yet.").is_visible()
+        assert not await page.get_by_text("No e-mail yet.").is_visible()
         links = page.locator("article a")
         assert await links.count() == 1
         assert await links.first.get_attribute("href") == "http://127.0.0.1:9/not-me/abc"

@@ -95,7 +95,7 @@ def test_it_serves_from_the_wheel_in_an_empty_environment(built: tuple[Path, Pat
     with installed.served([aparte, "serve"], environment, port, tmp_path / "log", cwd=tmp_path) as address:
         status, body = installed.get(f"{address}/widget.js")
         assert status == 200
-        assert body == (ROOT / "widget" / "loader.js").read_bytes()
+        assert body == (ROOT / "widget" / "loader.min.js").read_bytes()
         assert installed.get(f"{address}/panel")[0] == 200
 
 

@@ -14,7 +14,7 @@ import pytest
 from aparte import app, assets
 from aparte.headers import DEFAULTS
 from aparte.routes import ROUTES, check_routes
-from harness import Server, Start, settings_in
+from harness import SITE, Server, Start, settings_in
 
 PAGES = ("/frame/air", "/chat/air", "/panel", "/not-me")
 
@@ -161,6 +161,25 @@ async def test_a_sites_own_words_cannot_leave_their_place(server: Server) -> Non
     assert "<script>alert" not in page
     assert Markup(page).inline == []
     assert Markup(page).texts["title"].startswith("</script>")
+
+
+async def test_a_page_names_the_desk_in_its_language(server: Server) -> None:
+    for lang, desk in (("en", "Bookings desk"), ("fr", "Service des réservations")):
+        assert f'"desk":"{desk}"' in (await server.http.get(f"/chat/{SITE}?lang={lang}")).text
+
+
+async def test_the_visitor_reads_who_answers_in_their_own_language(server: Server) -> None:
+    visitor = await server.visitor(lang="fr")
+    assert visitor.welcome["site"]["desk"] == "Service des réservations"
+    thread = await visitor.open("Bonjour")
+    claire = await server.agent()
+    await claire.take(thread)
+    told = {"name": "Claire", "role": "Service des réservations"}
+    assert (await visitor.event("assigned"))["body"] == {"agent": told}
+    again = await server.visitor(token=visitor.token, lang="fr")
+    assert again.welcome["conversation"]["agent"] == told
+    switched = await server.visitor(token=visitor.token, lang="en")
+    assert switched.welcome["conversation"]["agent"]["role"] == switched.welcome["site"]["desk"] == "Bookings desk"
 
 
 async def test_a_page_speaks_the_language_that_was_asked_for(server: Server) -> None:

@@ -52,6 +52,13 @@ def test_it_bounds_what_customers_read(name: str, longest: int) -> None:
             sites.check_site(dataclasses.replace(GOOD, **{name: wrong}))  # type: ignore[arg-type]  # by its name
 
 
+@pytest.mark.parametrize("desk", [("de", "Buchungen"), ("fr", "x" * 81), ("fr", "a\nb")])
+def test_it_takes_a_desk_only_in_a_language_that_it_speaks(desk: tuple[str, str]) -> None:
+    sites.check_site(dataclasses.replace(GOOD, desks=(("fr", "x" * 80), ("en", "Desk"))))
+    with pytest.raises(BadSetting, match="desk in"):
+        sites.check_site(dataclasses.replace(GOOD, desks=(desk,)))
+
+
 async def test_it_keeps_no_site_that_it_refused(store: Store) -> None:
     with pytest.raises(BadSetting):
         await sites.add_site(store, Site("other", "Other", origins=("https://a.example; script-src *",)))

@@ -162,9 +162,10 @@ def test_each_audience_reads_its_own_numbers() -> None:
 
 
 def test_the_agent_card_is_the_servers_word() -> None:
-    assert face(CLAIRE, DIRECTORY.sites["air"]) == Face("Claire", "Desk")
-    assert face(CLAIRE, Site("b", "Shop")) == Face("Claire", "Shop")
-    assert face(None, None) == Face("", "")
+    assert face(CLAIRE, DIRECTORY.sites["air"], "en") == Face("Claire", "Desk")
+    assert face(CLAIRE, Site("b", "Shop", desk="Desk", desks=(("fr", "Service"),)), "fr") == Face("Claire", "Service")
+    assert face(CLAIRE, Site("b", "Shop"), "fr") == Face("Claire", "Shop")
+    assert face(None, None, "en") == Face("", "")
 
 
 # ── the whole story, over the wire ──────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,9 @@
   if (!script || !site || document.querySelector('aparte-chat')) return;
   const chat = new URL(script.src).origin;
   const lang = /^fr/i.test(document.documentElement.lang) ? 'fr' : 'en';
-  const words = { en: ['Open the conversation', 'Close the conversation', 'unread', 'The conversation cannot be opened on this page. Please reach us another way.'], fr: ['Ouvrir la conversation', 'Fermer la conversation', 'non lus', 'La conversation ne peut pas s’ouvrir sur cette page. Merci de nous joindre autrement.'] }[lang];
+  const words = { en: ['Open the conversation', 'Close the conversation', 'unread', 'The conversation cannot be opened just now. Please reach us another way. '], fr: ['Ouvrir la conversation', 'Fermer la conversation', 'non lus', 'La conversation ne peut pas s’ouvrir pour le moment. Merci de nous joindre autrement. '] }[lang];
+  // The other way that the page gives us, if it is one that does nothing else.
+  const [contact, reached] = /^(?:mailto:|tel:|https:\/\/)([^?#]+).*/i.exec(script.dataset.contact || '') || [];
   const asked = script.dataset.accent || '';
   const accent = /^#[\da-f]{6}$/i.test(asked) ? asked : '#0b5cad';
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(accent.slice(at, at + 2), 16));
@@ -22,7 +24,7 @@ button:focus-visible{outline:3px solid ${accent};outline-offset:3px;box-shadow:0
 svg{position:absolute;inset:16px;width:24px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
 span{position:absolute;top:-4px;right:-4px;min-width:22px;border-radius:11px;background:#b3261e;color:#fff;font:600 13px/22px system-ui,sans-serif;text-align:center}
 iframe{position:fixed;right:20px;bottom:88px;width:400px;height:min(640px,100dvh - 108px);border:0;border-radius:16px;background:Canvas;box-shadow:0 8px 32px rgb(0 0 0/.2)}
-p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;border-radius:16px;background:Canvas;color:CanvasText;font:16px/1.5 system-ui,sans-serif;box-shadow:0 8px 32px rgb(0 0 0/.2)}
+p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;overflow-wrap:anywhere;border-radius:16px;background:Canvas;color:CanvasText;font:16px/1.5 system-ui,sans-serif;box-shadow:0 8px 32px rgb(0 0 0/.2)}
 [hidden]{display:none}
 @media(max-width:479px){iframe{inset:0;width:100%;height:100%;border-radius:0}.full{display:none}}
 @media(forced-colors:active){button{border:2px solid}}`);
@@ -37,6 +39,9 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;bo
   button.append(svg, badge);
   const note = document.createElement('p');
   note.role = 'alert';
+  const way = document.createElement('a');
+  way.textContent = reached || '';
+  if (contact) way.href = contact;
   root.append(note, button);
 
   /** @type {HTMLIFrameElement|undefined} */
@@ -56,6 +61,7 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;bo
     if (frame) frame.hidden = !isOpen || isSilent;
     note.hidden = !isOpen || !isSilent;
     note.textContent = isSilent ? words[3] : '';
+    if (isSilent) note.append(way);
     if (isReady)
       frame?.contentWindow?.postMessage(
         isOpen ? { aparte: 'open', page: location.origin + location.pathname, title: document.title } : { aparte: 'closed' },
@@ -70,19 +76,25 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;bo
     frame.referrerPolicy = 'no-referrer';
     frame.hidden = true;
     frame.src = `${chat}/frame/${encodeURIComponent(site)}?lang=${lang}&origin=${encodeURIComponent(location.origin)}`;
-    // A browser does not say that it refused to show the frame: it stays silent.
-    frame.onload = () =>
-      setTimeout(() => {
-        if (isReady) return;
-        isSilent = true;
-        console.error(`Aparté: ${chat} shows nothing here. Is ${location.origin} an origin of the site "${site}"?`);
-        draw();
-      }, 5000);
+    // A browser does not say that it could not show the frame, or would not: it stays silent.
+    setTimeout(() => {
+      if (isReady) return;
+      isSilent = true;
+      if (root.activeElement === frame) button.focus();
+      console.error(`Aparté: ${chat} shows nothing here. Is ${location.origin} an origin of the site "${site}"?`);
+      draw();
+    }, 6000);
     root.prepend(frame);
   };
   /** @param {boolean} open */
   const show = (open) => {
     isOpen = open;
+    if (open && isSilent) {
+      // Once more, from the beginning.
+      frame?.remove();
+      frame = undefined;
+      isSilent = false;
+    }
     load();
     draw();
     (open ? frame : button)?.focus();

@@ -1,5 +1,5 @@
 /**
- * Packs the widget for the wire: `node widget/pack.mjs` writes the `.min` files of app/. Needs esbuild.
+ * Packs the widget for the wire: `node widget/pack.mjs` writes the `.min` files. Needs esbuild.
  *
  * Each begins with a stamp of the sources that they were made from; a test refuses a stale one. The guard, the cards,
  * the fallback and the words stay files of their own, fetched when they are needed. Why there is a packer: docs/adr.
@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
 export const PACKS = {
+  'loader.min.js': 'loader.js',
   'app/main.min.js': 'app/main.js',
   'app/cards.min.js': 'app/cards.js',
   'app/cards.en.min.js': 'app/cards.en.js',

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from aparte import auth, frames
 from aparte.actions import checks, people
 from aparte.actions.parts import Parts
-from aparte.errors import AparteError, BadInput, TooMany
+from aparte.errors import AparteError, BadInput, NotSignedIn, TooMany
 from aparte.model import Agent
 
 BODY_BYTES: Final = 8 * 1024
@@ -78,7 +78,12 @@ async def sign_out(request: Request) -> Response:
 
 
 async def me(request: Request) -> Response:
-    return _json(_me(request.state.caller.agent))
+    """Who is signed in with this browser. Nobody is no error: the panel asks this before its sign-in, too."""
+    try:
+        caller = await auth.agent_of(request.app.state.parts, auth.headers_of(request.scope))
+    except NotSignedIn:
+        return Response(status_code=204, headers={"cache-control": "no-store"})
+    return _json(_me(caller.agent))
 
 
 async def ticket(request: Request) -> Response:

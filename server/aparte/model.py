@@ -45,6 +45,7 @@ class Site:
     name: str
     origins: tuple[str, ...] = ()  # pages that may embed the widget, e.g. https://www.example.org
     desk: str = ""  # what the customer reads as the agents' role
+    desks: tuple[tuple[str, str], ...] = ()  # language, and what is read in it instead
     accent: str = "#0b5cad"
     phone: str = ""  # the way out of a check
     formats: tuple[str, ...] = ()  # masks of booking references: X letter or digit, A letter, 9 digit
@@ -52,6 +53,10 @@ class Site:
     records_url: str = ""
     records_key: str = ""
     records_secret: str = ""
+
+    def desk_in(self, lang: str) -> str:
+        """The agents' role for a reader of this language."""
+        return dict(self.desks).get(lang, self.desk)
 
 
 @dataclass(frozen=True, slots=True)

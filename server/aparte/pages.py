@@ -130,7 +130,7 @@ def _widget(parts: Parts, assets: Assets, site: Site, lang: str, *, mode: str, o
     config = {
         "site": site.id,
         "name": site.name,
-        "desk": site.desk,
+        "desk": site.desk_in(lang),
         "accent": site.accent,
         "phone": site.phone,
         "lang": lang,
@@ -184,7 +184,7 @@ def _file(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
 
 async def loader(request: Request) -> Response:
     """The script that a site pastes: any page may load it, and it is asked for anew each time."""
-    asset = _parts(request)[1].get("widget/loader.js")
+    asset = _parts(request)[1].get("widget/loader.min.js")
     return _file(request, asset, {"cache-control": "no-cache", "cross-origin-resource-policy": "cross-origin"})
 
 

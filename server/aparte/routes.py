@@ -43,7 +43,7 @@ ROUTES: Final = (
     Declared("/metrics", exposition.metrics, "GET", "operator"),
     Declared("/api/login", api.sign_in, "POST", "anyone", "panel"),
     Declared("/api/logout", api.sign_out, "POST", "agent", "panel"),
-    Declared("/api/me", api.me, "GET", "agent"),
+    Declared("/api/me", api.me, "GET", "anyone"),
     Declared("/api/ticket", api.ticket, "POST", "agent", "panel"),
     Declared("/api/not-me", api.not_me, "POST", "anyone", "chat"),
     Declared("/ws/visitor", ws.SocketEndpoint("visitor"), "WS", "visitor", "chat"),

@@ -32,9 +32,9 @@ _VISITOR: Final = Sender(kind="visitor")
 _SYSTEM: Final = Sender(kind="system")
 
 
-def face(agent: Agent | None, site: Site | None) -> Face:
+def face(agent: Agent | None, site: Site | None, lang: str) -> Face:
     """The agent card that the customer sees: the server's word, never an agent's or a visitor's."""
-    return Face(name=agent.name if agent else "", role=(site.desk or site.name) if site else "")
+    return Face(name=agent.name if agent else "", role=(site.desk_in(lang) or site.name) if site else "")
 
 
 def _message(body: MessageBody) -> Part:

@@ -10,7 +10,7 @@ const empty = /** @type {HTMLElement} */ (document.getElementById("empty"));
 const lost = /** @type {HTMLElement} */ (document.getElementById("lost"));
 const said = /** @type {HTMLElement} */ (document.getElementById("said"));
 const words = letters.dataset;
-const clock = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(document.documentElement.lang === "fr" ? "fr-FR" : "en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 /** @type {Set<number>} */
 const drawn = new Set();

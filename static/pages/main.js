@@ -15,7 +15,7 @@ const WORDS = {
     already: 'Already stopped. The code is worthless and the conversation is frozen; you need do nothing else.',
     call: 'Questions? Call',
     done: 'Stopped. The code is worthless now and the conversation is frozen. You need do nothing else, and nobody from us will ask you for a code.',
-    failed: 'This link is not complete or names a check that is no longer kept. Open it again from the letter.',
+    failed: 'This link is not complete or names a check that is no longer kept. Open it again from the e-mail.',
     offline: 'The chat server was not reached. Try again in a moment.',
   },
   fr: {
@@ -26,7 +26,7 @@ const WORDS = {
     already: 'Déjà arrêté. Le code n’a plus aucune valeur et la conversation est gelée ; vous n’avez rien d’autre à faire.',
     call: 'Une question ? Appelez le',
     done: 'C’est arrêté. Le code n’a plus aucune valeur et la conversation est gelée. Vous n’avez rien d’autre à faire, et personne chez nous ne vous demandera de code.',
-    failed: 'Ce lien est incomplet ou désigne une vérification qui n’est plus conservée. Ouvrez-le de nouveau depuis la lettre.',
+    failed: 'Ce lien est incomplet ou désigne une vérification qui n’est plus conservée. Ouvrez-le de nouveau depuis le courriel.',
     offline: 'Le serveur n’a pas répondu. Réessayez dans un instant.',
   },
 };

@@ -185,6 +185,16 @@ export function standingNow(view, now) {
 }
 
 /**
+ * The check whose code is still waited for, or null.
+ * @param {StaffView|null|undefined} view
+ * @param {number} now epoch seconds of the server's clock
+ */
+export function runningCheck(view, now) {
+  const check = view?.check;
+  return check?.state === 'started' && (check.until ?? 0) > now ? check : null;
+}
+
+/**
  * What became of the held messages: sent after a check or an override, or taken back.
  * @param {Event[]} events
  * @returns {Map<string, 'sent'|'dropped'>}

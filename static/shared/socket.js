@@ -10,7 +10,7 @@
 import { lazily } from './later.js';
 
 /**
- * `connecting`: no answer to hello yet; `online`: welcomed; `waiting`: lost, tries again by itself;
+ * `connecting`: no answer to hello yet, and not every way was tried; `online`: welcomed; `waiting`: lost, tries again by itself;
  * `refused`: the server will not have us (see `onState`'s second argument); `stopped`: by us.
  * @typedef {'connecting'|'online'|'waiting'|'refused'|'stopped'} LinkState
  */
@@ -76,6 +76,8 @@ export class Link {
     /** Whether this line is known to work, and how many in a row did not. */
     this.isThrough = false;
     this.shut = 0;
+    /** Whether it was ever online, or each way failed: before, it is not lost but still being sought. */
+    this.isTried = false;
     /** @type {typeof import('./fallback.js').Stream|undefined} what stands for a WebSocket now */
     this.Around = undefined;
     this.tries = 0;
@@ -174,6 +176,7 @@ export class Link {
     }
     if (frame.t === 'welcome') {
       this.tries = this.spread = 0;
+      this.isTried = true;
       this.#become('online', 0);
     }
     this.options.onFrame(frame);
@@ -198,7 +201,8 @@ export class Link {
       return;
     }
     this.timer = setTimeout(() => this.#connect(), this.#delay());
-    this.#become('waiting', code);
+    this.isTried ||= this.isThrough || !!this.Around;
+    if (this.isTried) this.#become('waiting', code);
   }
 
   /** Looks for another way when this one seems shut. */
@@ -206,7 +210,10 @@ export class Link {
     this.shut = this.isThrough ? 0 : this.shut + 1;
     if (this.shut < SHUT) return;
     this.shut = 0;
-    fetchFallback().then((it) => it.turn(this), () => {}); // not to be fetched: the next three in vain ask again
+    fetchFallback()
+      .then((it) => it.turn(this))
+      .catch(() => {}) // not to be fetched: the next three in vain ask again
+      .then(() => (this.isTried ||= !this.Around));
   }
 
   /** How long to wait before the next try: with a server that restarts, spread over what it asked for at least. */
@@ -233,7 +240,7 @@ export class Link {
   /** The network or the screen is back: do not sit out the delay. */
   #wake() {
     if (globalThis.document?.visibilityState === 'hidden') return;
-    if (this.state === 'waiting') {
+    if (!this.socket && (this.state === 'waiting' || this.state === 'connecting')) {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.#connect(), Math.random() * 2_000);
     } else if (this.state === 'online') {

@@ -47,7 +47,7 @@ ROWS = {
     ("GET", "/metrics"): Row(404, 404, 404, 404),  # for who has the token: tests/test_metrics.py
     ("POST", "/api/login"): Row(401, 401, 401, 401, {"email": email_of("claire"), "password": "wrong"}),
     ("POST", "/api/logout"): Row(401, 401, 204, 401),
-    ("GET", "/api/me"): Row(401, 401, 200, 401),
+    ("GET", "/api/me"): Row(204, 204, 200, 204),
     ("POST", "/api/ticket"): Row(401, 401, 200, 401),
     ("POST", "/api/not-me"): Row(404, 404, 404, 404, {"token": f"{'A' * 22}.{'0' * 32}"}),
     ("POST", "/sse/visitor"): Row(200, 200, 200, 200),  # a stream that says what is wrong with the hello, and ends

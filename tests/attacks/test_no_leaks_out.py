@@ -272,9 +272,9 @@ async def test_every_answer_of_every_route_has_strict_headers(server: Server) ->
             one.path.replace("{site}", SITE).replace("{build}", build).replace("{path:path}", "static/shared/socket.js")
         )
         for method in ("GET", "HEAD", "POST", "OPTIONS"):
-            for headers in ({}, {"origin": server.url, "cookie": cookie}):
+            for headers in ({}, {"origin": server.url}, {"origin": server.url, "cookie": cookie}):
                 for body in (b"", b"x" * 20_000) if method == "POST" else (b"",):
-                    if one.path == "/api/logout" and headers:
+                    if one.path == "/api/logout" and "cookie" in headers:
                         continue
                     answer = await server.http.request(method, path, content=body, headers=headers)
                     seen.add(answer.status_code)

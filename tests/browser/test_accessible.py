@@ -50,8 +50,11 @@ async def test_it_leaves_axe_nothing_to_find_on_any_screen(
 
 async def _agent_arrives(seen: Findings, page: Page, demo: Demo, lang: Lang) -> Agent:
     agent = Agent(page, demo, lang)
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
     await page.goto(demo.panel)
     await expect(page.get_by_label(agent.w["email"])).to_be_focused()
+    assert told == [], "that nobody is signed in yet is no error"
     await seen.look("panel log-in", page)
     await page.get_by_label(agent.w["email"]).fill("nobody@air.example")
     await page.get_by_label(agent.w["password"]).fill("wrong")
@@ -109,6 +112,8 @@ async def _asks(seen: Findings, customer: Customer, agent: Agent, said: dict[str
     await customer.field.fill("")
     await customer.frame.get_by_role("button", name=customer.w["private"]).click()
     await expect(customer.frame.get_by_role("dialog", name=customer.w["between us"])).to_be_visible()
+    # The demo speaks plain HTTP on this machine: what is not so is not said.
+    await expect(customer.frame.get_by_role("dialog")).not_to_contain_text(customer.w["on the way"])
     await seen.look("widget privacy", customer.frame)
     await customer.frame.get_by_role("dialog").get_by_role("button", name=customer.w["end"]).click()
     await expect(customer.frame.get_by_role("group", name=customer.w["end"])).to_be_visible()
@@ -212,7 +217,8 @@ async def test_it_needs_no_sideways_scroll_when_zoomed_to_400_percent(browser: B
         await customer.page.goto(f"{demo.chat}/chat/air")
         await expect(customer.field).to_be_visible()
         await seen.look("hosted empty", customer.page)
-        await customer.says("My booking is QX7T4P. " + "Donaudampfschifffahrtsgesellschaft" * 3)
+        text = "My booking is QX7T4P. " + "Donaudampfschifffahrtsgesellschaft" * 3
+        await customer.says(text, name="Jean-Baptiste de la Tour-Maubourg et famille")
         await customer.card.scroll_into_view_if_needed()
         await seen.look("hosted with a card", customer.page)
         agent = Agent(await hers.new_page(), demo)
@@ -239,6 +245,8 @@ async def test_it_needs_no_sideways_scroll_when_zoomed_to_400_percent(browser: B
         await agent.page.keyboard.press("Escape")
         await expect(agent.inbox).to_be_visible()
         await seen.look("list", agent.page)
+        lines = agent.inbox.get_by_role("list")
+        assert await lines.evaluate("(it) => it.scrollWidth <= it.clientWidth"), "a long name pushes nothing out"
     assert seen.found == []
 
 

@@ -269,7 +269,7 @@ async def test_it_is_not_embedded_by_a_site_that_is_not_listed(browser: Browser,
         await customer.launcher.press()
         await are_refused(customer.page, len(FRAMED) + 1)
         # No empty box: a sentence for who pressed, and for who keeps the page what is wrong.
-        await expect(customer.page.get_by_role("alert")).to_contain_text("cannot be opened on this page")
+        await expect(customer.page.get_by_role("alert")).to_contain_text("cannot be opened just now")
         await expect(customer.page.locator("aparte-chat iframe")).to_be_hidden()
         assert [text for text in logged if f'Is {elsewhere} an origin of the site "air"?' in text]
         await customer.launcher.press()
@@ -280,7 +280,7 @@ async def test_it_is_not_embedded_by_a_site_that_is_not_listed(browser: Browser,
 FRAMED = ("/frame/air", "/frame/air?origin=http%3A%2F%2Flocalhost", "/chat/air", "/panel", "/not-me")
 
 
-@pytest.mark.parametrize("path", ["/panel", "/chat/air", "/not-me", "/api/me", "/healthz"])
+@pytest.mark.parametrize("path", ["/panel", "/chat/air", "/not-me", "/readyz", "/healthz"])
 async def test_it_is_framed_by_nobody(browser: Browser, demo: Demo, path: str) -> None:
     """Not by the airline, which is listed, nor by a page of the chat host itself."""
     async with await stage.context(browser) as context:

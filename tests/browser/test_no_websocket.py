@@ -3,7 +3,7 @@
 Between the browser and the server stands what stands in such networks. It cuts the customer's upgrade off, and takes the
 wish for it out of the agent's request; everything else it passes on as it is.
 
-Watched to fail: a link that never turns; a policy of the page that forbids its requests; a packer that folds the line breaks
+Watched to fail: a link that never turns; one that takes itself for cut off before it has turned; a policy of the page that forbids its requests; a packer that folds the line breaks
 of the stream.
 """
 
@@ -24,6 +24,9 @@ from harness import Server, Start
 from listening import peer
 
 UPGRADE = re.compile(rb"^upgrade:", re.IGNORECASE | re.MULTILINE)
+# Whether it was ever said that there is no connection.
+WATCH = """new MutationObserver(() => { window.wasCut ||= document.body?.innerText.includes('No connection') })
+    .observe(document, {subtree: true, childList: true, characterData: true})"""
 WISH = re.compile(rb"^(upgrade|connection|sec-websocket-[a-z]+):.*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -77,6 +80,7 @@ async def test_a_customer_and_an_agent_talk_without_websockets(browser: Browser,
         await stage.context(browser) as hers,
     ):
         place = InProcess(server)
+        await his.add_init_script(WATCH)
         asked: list[str] = []
         for one in (his, hers):
             one.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
@@ -85,6 +89,7 @@ async def test_a_customer_and_an_agent_talk_without_websockets(browser: Browser,
         await agent.takes("Can anybody hear me?")
         await agent.replies("Loud and clear.")
         await customer.sees("Loud and clear.")
+        assert not await customer.frame.evaluate("window.wasCut"), "it was never without a way"
         await customer.says("Good.")
         await expect(agent.bubble("Good.")).to_have_count(1)
         for log in (customer.log, agent.log):

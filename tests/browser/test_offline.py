@@ -267,3 +267,21 @@ async def test_it_stops_a_card_number_before_it_leaves(browser: Browser, demo: D
         await stage.until(lambda: any("My card is …" in frame for frame in sent), "the message on the wire")
         # Frames leave in order: had the number left too, it would be here by now.
         assert [frame for frame in sent if "1111" in frame] == []
+
+
+async def test_it_names_another_way_when_the_conversation_does_not_come_up(browser: Browser, demo: Demo) -> None:
+    async with await stage.context(browser) as his:
+        await his.clock.install()
+        await his.route("**/frame/**", lambda route: route.abort("connectionrefused"))
+        customer = await Customer.arrives(his, demo)
+        await customer.launcher.press()
+        said = customer.page.get_by_role("alert")
+        await expect(said).to_be_hidden()
+        await his.clock.fast_forward(7_000)
+        await expect(said).to_contain_text("cannot be opened just now")
+        await expect(said.get_by_role("link", name="+31205550199")).to_have_attribute("href", "tel:+31205550199")
+        await expect(customer.page.locator("aparte-chat iframe")).to_be_hidden()
+        await his.unroute("**/frame/**")
+        await customer.launcher.press()
+        await customer.opens()
+        await expect(said).to_be_hidden()

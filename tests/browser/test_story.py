@@ -55,7 +55,7 @@ async def _meets(dupont: Customer, agent: Agent, said: dict[str, str]) -> None:
     await expect(agent.line(said["ask"][:20])).to_be_visible()
     await agent.takes(said["ask"][:20])
     await expect(agent.person).to_contain_text(agent.w["not proven"])
-    await expect(dupont.frame.get_by_role("banner")).to_contain_text("Claire")
+    await expect(dupont.frame.get_by_role("banner")).to_contain_text(f"Claire · {dupont.w['desk']}")
     await expect(dupont.bubble(said["ask"])).to_contain_text(dupont.w["read"])
 
     await dupont.field.press_sequentially("So")
@@ -97,6 +97,8 @@ async def _is_checked(dupont: Customer, agent: Agent, said: dict[str, str], demo
     await mailbox.goto(demo.mailbox + ("/fr" if dupont.lang == "fr" else "/"))
     await agent.asks_for_a_check()
     await expect(dupont.card).to_be_visible()
+    await expect(agent.held).to_contain_text(agent.w["check runs"])
+    await expect(agent.press("ask for a check", agent.held)).to_have_count(0)
     letter = mailbox.get_by_role("article").first
     await expect(letter).to_contain_text(CONTACT)
     written = await letter.inner_text()
@@ -107,6 +109,7 @@ async def _is_checked(dupont: Customer, agent: Agent, said: dict[str, str], demo
     await dupont.types_code(f"{(int(code) + 1) % 10**8:08d}")
     await expect(dupont.card.get_by_role("alert").first).to_contain_text(dupont.w["wrong"])
     await expect(agent.log).to_contain_text(agent.w["wrong code"])
+    await expect(agent.held).to_contain_text(agent.w["four left"])
     await dupont.sees(said["supplement"], times=0)
     if by_paste:
         await dupont.pastes_code(mailbox)

@@ -258,6 +258,7 @@ afterEach(() => link?.stop());
 test('it turns to requests after three WebSockets that closed before they were open', async () => {
   await shutAndReached();
   assert.deepEqual([sockets.length, asked().length, streams().length], [3, 1, 1]);
+  assert.deepEqual(states, ['connecting'], 'still seeking, and not cut off');
   const server = body();
   streams()[0].answer(200, server.stream);
   server.say(`event: connection\ndata: secret\n\ndata: ${JSON.stringify(welcome())}\n\n`);
@@ -266,6 +267,19 @@ test('it turns to requests after three WebSockets that closed before they were o
   assert.ok(link.send({ t: 'typing' }));
   await turn();
   assert.equal(requests.at(-1).body, '{"t":"typing"}');
+});
+
+test('it is cut off when there is no other way', async () => {
+  start();
+  await shut(2);
+  latest().end(1006);
+  await turn();
+  assert.deepEqual(states, ['connecting']);
+  asked()[0].fail();
+  await turn();
+  mock.timers.tick(30_000);
+  await shut(2);
+  assert.deepEqual(states, ['connecting', 'waiting', 'connecting', 'waiting', 'connecting']);
 });
 
 test('it stays with WebSockets while the server cannot be reached at all', async () => {
@@ -352,6 +366,7 @@ test('it goes back to WebSockets when requests are good for nothing either', asy
     mock.timers.tick(30_000);
     await turn();
   }
+  assert.equal(states.filter((state) => state === 'waiting').length, 3, 'no way is left');
   assert.equal(sockets.length, 4);
 });
 

@@ -34,8 +34,8 @@ test('it keeps an address without query and fragment', () => {
 });
 
 /** The loader in a page of our own making: just enough of a document to see what it makes, asks and says. */
-function page({ lang = 'en', stored = {}, blocked = false, twice = false } = {}) {
-  const seen = { made: [], said: [], stored: { ...stored } };
+function page({ lang = 'en', stored = {}, blocked = false, twice = false, contact = undefined } = {}) {
+  const seen = { made: [], said: [], stored: { ...stored }, timers: [], logged: [] };
   const listeners = {};
   class Node {
     constructor(tag) {
@@ -57,6 +57,9 @@ function page({ lang = 'en', stored = {}, blocked = false, twice = false } = {})
       this.shadow = options;
       return new Node('#shadow');
     }
+    remove() {
+      this.isGone = true;
+    }
     focus() {
       seen.focused = this.tag;
     }
@@ -64,7 +67,7 @@ function page({ lang = 'en', stored = {}, blocked = false, twice = false } = {})
   const root = new Node('html');
   root.lang = lang;
   const document = {
-    currentScript: { src: `${CHAT}/widget.js`, dataset: { site: 'airline' } },
+    currentScript: { src: `${CHAT}/widget.js`, dataset: { site: 'airline', contact } },
     documentElement: root,
     title: 'Fares',
     createElement: (tag) => new Node(tag),
@@ -83,7 +86,9 @@ function page({ lang = 'en', stored = {}, blocked = false, twice = false } = {})
   const CSSStyleSheet = class {
     replaceSync() {}
   };
-  const context = vm.createContext({ document, localStorage, location, addEventListener, CSSStyleSheet, URL, encodeURIComponent });
+  const setTimeout = (run, ms) => seen.timers.push({ run, ms });
+  const console = { error: (text) => seen.logged.push(text) };
+  const context = vm.createContext({ document, setTimeout, console, localStorage, location, addEventListener, CSSStyleSheet, URL, encodeURIComponent });
   const run = () => vm.runInContext(readFileSync(new URL('../../widget/loader.js', import.meta.url), 'utf8'), context);
   run();
   if (twice) run();
@@ -159,6 +164,47 @@ test('it works where storage is blocked', () => {
   const { press, one } = page({ blocked: true });
   press();
   assert.ok(one('iframe'));
+});
+
+/** Seconds go by, and the frame says nothing. */
+const falls = ({ seen }) => seen.timers.splice(0).forEach(({ run, ms }) => (assert.ok(ms >= 5_000 && ms <= 8_000), run()));
+
+test('it says so when the conversation does not come up, and shows the other way that the page gave', () => {
+  for (const [contact, shown] of [['tel:+31205550199', '+31205550199'], ['mailto:help@air.example?subject=x', 'help@air.example'], ['https://air.example/contact#form', 'air.example/contact']]) {
+    const it = page({ contact });
+    it.press();
+    const note = it.one('p');
+    assert.ok(note.hidden);
+    falls(it);
+    assert.match(note.textContent, /cannot be opened just now/);
+    assert.deepEqual([note.hidden, it.one('iframe').hidden], [false, true]);
+    const [way] = note.kids;
+    assert.deepEqual([way.href, way.textContent], [contact, shown]);
+    assert.match(it.seen.logged[0], /Is https:\/\/air\.example an origin/);
+    it.hear({ aparte: 'ready' }); // it was only slow
+    assert.deepEqual([note.hidden, it.one('iframe').hidden], [true, false]);
+  }
+});
+
+test('it makes no link of what is not another way', () => {
+  for (const contact of [undefined, '', 'javascript:alert(1)', ' javascript:alert(1)', 'http://air.example', 'data:text/html,x', '//air.example', 'mailto:', 'x mailto:a@b.example']) {
+    const it = page({ contact });
+    it.press();
+    falls(it);
+    assert.deepEqual([it.one('a').href, it.one('a').textContent], [undefined, ''], contact);
+  }
+});
+
+test('it tries again when it is opened again', () => {
+  const it = page();
+  it.press();
+  falls(it);
+  it.press();
+  assert.ok(it.one('p').hidden);
+  it.press();
+  const frames = it.seen.made.filter(({ tag }) => tag === 'iframe');
+  assert.deepEqual(frames.map(({ isGone, hidden }) => [Boolean(isGone), hidden]), [[true, true], [false, false]]);
+  assert.equal(it.seen.timers.length, 1);
 });
 
 test('it does nothing the second time', () => {

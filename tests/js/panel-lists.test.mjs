@@ -6,7 +6,8 @@ import { meant } from '../../static/panel/keys.js';
 import { canCheck, counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from '../../static/panel/lists.js';
 import { reason } from '../../static/panel/notify.js';
 import { INITIAL } from '../../static/panel/reducer.js';
-import { fates, hasOlder, standingNow, steps, topVisible } from '../../static/panel/thread.js';
+import { fates, hasOlder, runningCheck, standingNow, steps, topVisible } from '../../static/panel/thread.js';
+import { sureness } from '../../static/panel/views/bits.js';
 import { sentenceOf } from '../../static/panel/views/items.js';
 import { browserOf, departure, when } from '../../static/panel/views/person.js';
 import { chooseLanguage, explain, loadWords } from '../../static/panel/words.js';
@@ -180,4 +181,32 @@ test('it does not say that a booking was left as it is when nobody knows', () =>
     assert.equal(line('not_known'), w.errors.not_known);
     assert.ok(line('needs_check').startsWith(w.lineAct.failed));
   }
+});
+
+test('it names the check whose code is still waited for', () => {
+  const of = (check) => runningCheck({ check }, NOW);
+  const started = { id: 'k', state: 'started', until: NOW + 1 };
+  assert.equal(of(started), started);
+  assert.deepEqual([{ ...started, until: NOW }, { ...started, state: 'offered' }, { ...started, state: 'failed' }, undefined].map(of), [null, null, null, null]);
+  assert.equal(runningCheck(null, NOW), null);
+});
+
+/** Every sentence, functions called with plain values. */
+function sentences(words) {
+  return Object.values(words).flatMap((value) => {
+    if (typeof value === 'object') return sentences(value);
+    return typeof value === 'function' ? [value(1, 'x'), value(2, '')] : [value];
+  });
+}
+
+test('it tells in words how sure we are, and never by the code of a level', () => {
+  assert.deepEqual([0, 1, 2, 3].map((level) => sureness(WORDS.en, level)), ['Not verified', 'Address verified', 'Verified by code', 'Verified by code']);
+  for (const words of Object.values(WORDS)) {
+    for (const sentence of sentences(words)) assert.doesNotMatch(sentence, /\bV[0-3]\b/, sentence);
+  }
+});
+
+test('it has one word for one thing', () => {
+  for (const sentence of sentences(WORDS.en)) assert.doesNotMatch(sentence, /\bproven\b/i, sentence); // a person is verified
+  for (const sentence of sentences(WORDS.fr)) assert.doesNotMatch(sentence, /\b(changer|changée?s?|changement|bureau|guichet|lettre|à payer)\b/i, sentence);
 });

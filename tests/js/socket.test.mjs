@@ -41,8 +41,9 @@ test('it spreads its tries anywhere below a ceiling that doubles to thirty secon
 });
 
 for (const code of [1001, 1006, 1013, 4401, 4429]) {
-  test(`it comes back after ${code}`, () => {
+  test(`it comes back after ${code}`, async () => {
     start();
+    await latest().open();
     latest().end(code);
     assert.deepEqual(states.at(-1), ['waiting', code]);
     mock.timers.tick(1_000);
@@ -136,6 +137,17 @@ test('it does not sit out a long delay when the network is back', () => {
   link.wake();
   mock.timers.tick(2_000);
   assert.equal(sockets.length, count + 1);
+});
+
+test('it is cut off at once when it had been online', async () => {
+  start();
+  await latest().open();
+  latest().say(welcome());
+  for (let times = 0; times < 2; times += 1) {
+    latest().end(1006);
+    assert.deepEqual(states.at(-1), ['waiting', 1006]);
+    mock.timers.tick(30_000);
+  }
 });
 
 /** Runs with a known answer of chance. */

@@ -49,3 +49,9 @@ test('it sets French as French is set', () => {
 test('it writes no straight quotation marks', () => {
   for (const sentence of sentences(en)) assert.doesNotMatch(sentence, /["']/, sentence);
 });
+
+test('it says that the way is encrypted where it is', () => {
+  for (const [words, way] of [[en, 'encrypted on the way'], [fr, 'chiffré en chemin']]) {
+    assert.deepEqual([true, false].map((isHttps) => words.privacy.sealed(isHttps).includes(way)), [true, false]);
+  }
+});

@@ -14,13 +14,14 @@ export function Privacy({ state, words, lang, isEnd, canEnd, onLang, onDone, onS
     /** @type {HTMLElement|null|undefined} */ (box.current?.querySelector('.primary, .sure .quiet'))?.focus();
   }, []);
   const { host, kept_days } = state.privacy;
+  const isSecure = location.protocol === 'https:'; // a demo on loopback is not
   const close = () => box.current?.close();
   return html`<dialog ref=${box} aria-labelledby="privacy" onClose=${onDone} onClick=${(/** @type {Event} */ event) => event.target === box.current && close()}>
     <div class="sheet">
       <h2 id="privacy"><${Icon} name="lock" />${words.privacy.title}</h2>
       <ul>
         <li>${words.privacy.host(state.site.name, host)}</li>
-        <li>${words.privacy.sealed}</li>
+        <li>${words.privacy.sealed(isSecure)}</li>
         ${kept_days > 0 && html`<li>${words.privacy.kept(kept_days)}</li>`}
         <li>${words.privacy.mail}</li>
       </ul>

@@ -62,7 +62,7 @@ function Screen(props) {
     <header class="bar">
       <div class="who">
         <h1>${state.site.name}</h1>
-        <p class=${state.site.online ? 'desk here' : 'desk'}>${deskLine(props)}</p>
+        <p class=${state.site.online && !state.isCut ? 'desk here' : 'desk'}>${deskLine(props)}</p>
       </div>
       <button class="icon" aria-label=${words.private} title=${words.private} onPointerEnter=${needCards} onClick=${() => (needCards(), setSheet('about'))}><${Icon} name="info" /></button>
       ${canEnd(state) && html`<button class="icon" aria-label=${words.end} title=${words.end} onPointerEnter=${needCards} onClick=${() => (needCards(), setSheet('end'))}><${Icon} name="end" /></button>`}

@@ -56,7 +56,7 @@ export const words = {
     card: 'This looks like a card number. Please never send one in a message: nobody here needs it.',
     security_code: 'This looks like a card’s security code. Please never send one: nobody here will ever ask for it.',
     iban: 'This looks like a bank account number. Please leave it out of the message.',
-    check_code: 'This looks like the code from our letter. Put it into its field above.',
+    check_code: 'This looks like the code from our e-mail. Put it into its field above.',
     way: 'Your message has not left this page. Take the number out, then send it.',
     unchecked: 'Your message is still here: the check for card numbers could not be loaded. Try again in a moment.',
     take: 'Take it out for me',

@@ -6,7 +6,7 @@
 export const words = {
   close: 'Fermer',
   private: 'Votre vie privée',
-  here: 'à votre écoute',
+  here: 'en ligne',
   away: 'absent',
   end: 'Terminer la conversation',
   send: 'Envoyer',
@@ -60,7 +60,7 @@ export const words = {
     card: 'Ceci ressemble à un numéro de carte. N’en envoyez jamais dans un message : personne ici n’en a besoin.',
     security_code: 'Ceci ressemble au code de sécurité d’une carte. Ne l’envoyez jamais : personne ici ne vous le demandera.',
     iban: 'Ceci ressemble à un numéro de compte bancaire. Ne le mettez pas dans un message.',
-    check_code: 'Cela ressemble au code de notre lettre. Saisissez-le dans son champ.',
+    check_code: 'Ceci ressemble au code de notre courriel. Saisissez-le dans son champ, plus haut.',
     way: 'Votre message n’a pas quitté cette page. Retirez le numéro, puis envoyez-le.',
     unchecked: 'Votre message est toujours ici : le contrôle des numéros de carte n’a pas pu être chargé. Réessayez dans un instant.',
     take: 'Le retirer pour moi',

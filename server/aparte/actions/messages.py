@@ -294,7 +294,7 @@ def assign(parts: Parts, tx: Tx, row: Conversation, agent_id: str, *, by: AgentC
     agent = parts.store.directory.agents[agent_id]
     site = parts.store.directory.sites.get(row.site_id)
     row.state, row.agent_id, row.since = State.ASSIGNED, agent_id, tx.now
-    body = AssignedBody(face(agent, site), agent_id, by.agent.name if by.agent.id != agent_id else "")
+    body = AssignedBody(face(agent, site, row.lang), agent_id, by.agent.name if by.agent.id != agent_id else "")
     key, mac = asked.key, asked.mac
     return tx.append(row, "assigned", body, sender=SYSTEM, visible=True, key=key, mac=mac).staff_seq
 

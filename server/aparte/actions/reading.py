@@ -63,15 +63,16 @@ def _standing(parts: Parts, row: Conversation, *, staff: bool) -> Standing | Non
     return shown if staff else without_reference(shown)
 
 
-def visitor_view(parts: Parts, connection: Connection, row: Conversation) -> VisitorView:
+def visitor_view(parts: Parts, connection: Connection, row: Conversation, lang: str = "") -> VisitorView:
+    """Args: lang what its reader speaks now, if not what the conversation began in."""
     directory = parts.store.directory
-    agent = directory.agents.get(row.agent_id or "")
+    agent = directory.agents.get(row.agent_id or "") if row.state == State.ASSIGNED else None
     return VisitorView(
         id=row.id,
         state=row.state,  # type: ignore[arg-type]  # the column holds nothing else
         top=row.visitor_seq,
         frozen=row.is_frozen,
-        agent=face(agent, directory.sites.get(row.site_id)) if agent and row.state == State.ASSIGNED else None,
+        agent=face(agent, directory.sites.get(row.site_id), lang or row.lang) if agent else None,
         check=_card(parts, connection, row, staff=False),
         standing=_standing(parts, row, staff=False),
         delivered=row.staff_delivered,
@@ -117,8 +118,8 @@ def _references(parts: Parts, connection: Connection, row: Conversation) -> list
     return found
 
 
-def site_face(parts: Parts, site: Site) -> SiteFace:
-    return SiteFace(site.id, site.name, site.desk, site.accent, site.phone, bool(parts.online()))
+def site_face(parts: Parts, site: Site, lang: str = "") -> SiteFace:
+    return SiteFace(site.id, site.name, site.desk_in(lang), site.accent, site.phone, bool(parts.online()))
 
 
 def colleagues(parts: Parts) -> list[Colleague]:
@@ -130,17 +131,17 @@ def colleagues(parts: Parts) -> list[Colleague]:
     ]
 
 
-async def visitor_welcome(parts: Parts, site: Site, caller: VisitorCaller | None) -> VisitorWelcome:
+async def visitor_welcome(parts: Parts, site: Site, caller: VisitorCaller | None, lang: str) -> VisitorWelcome:
     """The first answer to a visitor, with the view of the thread if there is one."""
 
     def query(connection: Connection) -> VisitorView | None:
         row = conversations.live_of(connection, caller.visitor) if caller else None
-        return visitor_view(parts, connection, row) if row else None
+        return visitor_view(parts, connection, row, lang) if row else None
 
     view = await parts.store.read(query) if caller else None
     host = parts.settings.addressed()[0].partition("://")[2]
     privacy = Privacy(host, parts.settings.retention_days)
-    return VisitorWelcome(VERSION, parts.store.epoch, parts.store.now(), site_face(parts, site), privacy, view)
+    return VisitorWelcome(VERSION, parts.store.epoch, parts.store.now(), site_face(parts, site, lang), privacy, view)
 
 
 def _shortened(lines: Iterable[Entry]) -> list[Entry]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import urlsplit
 
 from aparte.config import wrong_origin
 from aparte.errors import BadSetting
+from aparte.frames import Lang
 from aparte.model import Site
 from aparte.records import connector_of
 from aparte.store import Store, Tx, directory_changed, sites
@@ -28,6 +29,11 @@ def check_site(one: Site) -> None:
         value: str = getattr(one, name)
         if len(value) > longest or not value.isprintable():
             raise BadSetting(f"site {name}: give at most {longest} visible characters.")
+    for lang, desk in one.desks:
+        if lang not in get_args(Lang) or len(desk) > _LONGEST["desk"] or not desk.isprintable():
+            raise BadSetting(
+                f"site desk in {lang!r}: give en or fr, and at most {_LONGEST['desk']} visible characters."
+            )
     for origin in one.origins:
         # It becomes part of a header of each page: nothing but a bare address may pass.
         if fix := wrong_origin(origin):

@@ -39,6 +39,14 @@ def site() -> None:
 @click.option("--name", required=True, help="The company, as customers read it.")
 @click.option("--origin", "origins", multiple=True, help="A page's address, scheme and host. May be repeated.")
 @click.option("--desk", default="", help="The agents' role, as customers read it, e.g. 'bookings desk'.")
+@click.option(
+    "--desk-in",
+    "desks",
+    multiple=True,
+    type=(str, str),
+    metavar="LANG TEXT",
+    help="The same on pages of one language, en or fr. May be repeated.",
+)
 @click.option("--phone", default="", help="The way out for somebody who cannot pass a check.")
 @click.option("--accent", default=_OWN_ACCENT, show_default=True, help="The brand's colour.")
 @click.option(
@@ -68,7 +76,7 @@ def add(config_file: Path | None, secret_file: Path | None, site_id: str, replac
     Examples:
       aparte site add shop --name "The Shop" --origin https://www.shop.example
       aparte site add air --name "Air Example" --origin https://www.air.example --desk "bookings desk" \\
-          --phone "+31 20 555 0100" --format XXXXXX --link-host www.air.example \\
+          --desk-in fr "service des réservations" --phone "+31 20 555 0100" --format XXXXXX --link-host www.air.example \\
           --records-url https://booking.air.example/aparte --records-key k1 --records-secret-file records.secret
     """
     chosen = parts.settings(config_file)
@@ -124,6 +132,7 @@ def _dropped(before: Site, now: Site) -> Iterator[str]:
     for option, field in (("desk", "desk"), ("phone", "phone"), ("records-url", "records_url")):
         if getattr(before, field) and not getattr(now, field):
             yield f"--{option} {getattr(before, field)}"
+    yield from (f"--desk-in {lang} {desk}" for lang, desk in before.desks if lang not in dict(now.desks))
     if before.accent != now.accent == _OWN_ACCENT:
         yield f"--accent {before.accent}"
     for option, field in (("origin", "origins"), ("format", "formats"), ("link-host", "link_hosts")):
@@ -160,6 +169,9 @@ def _wrong(site_id: str, given: dict[str, Any], secret_file: Path | None) -> Ite
             or (option == "name" and not given["name"].strip())
         ):
             yield f"--{option}: give 1 to {longest} visible characters"
+    for lang, desk in given["desks"]:
+        if lang not in ("en", "fr") or not 0 < len(desk) <= 80 or not desk.isprintable():
+            yield "--desk-in: give en or fr, and 1 to 80 visible characters, e.g. --desk-in fr 'service client'"
     for origin in given["origins"]:
         if fix := config.wrong_origin(origin):
             yield f"--origin: {fix}"

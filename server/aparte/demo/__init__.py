@@ -278,6 +278,7 @@ async def seed(settings: Settings, *, airline: str) -> tuple[tuple[tuple[str, st
                 name="Air Aparté",
                 origins=(airline,),
                 desk="Bookings desk",
+                desks=(("fr", "Service réservations"),),
                 phone="+31 20 555 0199",
                 formats=("XXXXXX",),
                 link_hosts=(),

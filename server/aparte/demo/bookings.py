@@ -242,7 +242,7 @@ _WORDS: Final[dict[Language, dict[str, str]]] = {
         "economy": "Economy",
         "change": "Change",
         "change_once": "Once, with a supplement",
-        "change_used": "Used",
+        "change_used": "Already used",
         "due": "To pay",
         "not_charged": "{money}, not charged yet",
         "confirmed": "Confirmed",

@@ -50,6 +50,37 @@ _LINES: Final = {
     },
 }
 
+# The steps as the French story tells them, by the English ones, which the code below names.
+_IN_FRENCH: Final = {
+    "the airline's page carries the widget in one line": "la page de la compagnie porte le widget en une ligne",
+    "the chat host serves the widget": "l'hôte du chat sert le widget",
+    "the customer is at one node, the agent at another, and each node is ready": "le client est sur un nœud, l'agent sur un autre, et chaque nœud est prêt",
+    "an agent signs in": "un agent se connecte",
+    "the customer asks to move the flight": "le client demande à déplacer son vol",
+    "the question stands in the agents' queue": "la question est dans la file des agents",
+    "an agent claims it and reads it; the customer sees who answers": "un agent la prend et la lit ; le client voit qui lui répond",
+    "ordinary talk flows": "la conversation ordinaire passe",
+    "the booking is not shown before a check": "la réservation n'est pas montrée avant une vérification",
+    "the flight cannot be changed before a check": "le vol ne peut pas être modifié avant une vérification",
+    "the answer about the supplement is held at the gate": "la réponse sur le supplément est retenue",
+    "the customer has not seen it": "le client ne l'a pas vue",
+    "the code goes to the address on file": "le code part à l'adresse enregistrée",
+    "the letter says nothing of the conversation": "le courriel ne dit rien de la conversation",
+    "nobody has seen the address, not even a part of it": "personne n'a vu l'adresse, pas même en partie",
+    "a wrong code is refused": "un code erroné est refusé",
+    "the right code is accepted": "le bon code est accepté",
+    "the panel shows who speaks: verified for this booking": "l'espace agents montre qui parle : identité vérifiée pour cette réservation",
+    "the held answer goes out by itself": "la réponse retenue part d'elle-même",
+    "the code is worth nothing a second time": "le code ne vaut plus rien une seconde fois",
+    "talk of somebody else's booking is still held": "parler de la réservation d'un autre reste retenu",
+    "the booking is shown now": "la réservation est maintenant montrée",
+    "the flight is moved to {}": "le vol est déplacé : {}",
+    "58 euros are written down as due, and nothing is charged": "58 euros sont notés comme restant à régler, rien n'est débité",
+    "the supplement is the one of the story": "le supplément est celui de l'histoire",
+    "the airline's own record has changed": "le dossier de la compagnie a changé",
+    "nothing of it can be read on the disk": "rien de tout cela n'est lisible sur le disque",
+}
+
 
 class Broken(Exception):
     """A step did not hold; the sentence says what was seen instead."""
@@ -142,7 +173,8 @@ class _Story:
         self._lang = lang
         self._lines = _LINES[lang]
 
-    def _held(self, step: str, holds: bool = True, instead: object = "") -> None:
+    def _held(self, step: str, holds: bool = True, instead: object = "", *, named: str = "") -> None:
+        step = (_IN_FRENCH[step] if self._lang == "fr" else step).format(named)
         if not holds:
             raise Broken(f"{step} — {instead}" if instead else step)
         self._console.print(f"  [green]✓[/green] {step}")
@@ -240,7 +272,7 @@ class _Story:
         self._held("the right code is accepted", right["t"] == "ack", right)
         await customer.say("token_kept")
         await agent.event("standing", lambda body: body["standing"]["level"] == 2)
-        self._held("the panel shows who speaks: proven for this booking")
+        self._held("the panel shows who speaks: verified for this booking")
         await customer.event("message", lambda body: body["text"] == self._lines["supplement"])
         self._held("the held answer goes out by itself")
         again = await customer.answer(await customer.say("code", conversation=thread, check=check, code=code))
@@ -255,7 +287,7 @@ class _Story:
         option = record["options"][0]
         await agent.answer(await agent.say("change", conversation=thread, option=option["id"]))
         done = (await customer.event("act", lambda body: body["state"] == "done"))["body"]
-        self._held(f"the flight is moved to {done['label']}", done["label"] == option["label"], done)
+        self._held("the flight is moved to {}", done["label"] == option["label"], done, named=done["label"])
         due = option["supplement"]
         self._held("58 euros are written down as due, and nothing is charged", done["due"] == due, done)
         self._held("the supplement is the one of the story", due == {"amount": 5800, "currency": "EUR"}, due)

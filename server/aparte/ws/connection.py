@@ -189,7 +189,7 @@ async def _visitor_hello(socket: Socket, data: str) -> None:
     found = await auth.visitor_of(parts, site.id, hello.token)
     peer.caller = found[0] if found else None
     parts.hub.join(peer)
-    welcome = await reading.visitor_welcome(parts, site, found[0] if found else None)
+    welcome = await reading.visitor_welcome(parts, site, found[0] if found else None, hello.lang)
     peer.say(welcome)
     if found and welcome.conversation:
         same = hello.conversation == welcome.conversation.id

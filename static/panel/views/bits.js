@@ -81,12 +81,13 @@ export function Wait({ p, entry }) {
   </span>`;
 }
 
-/** How sure we are of who speaks. @param {{w: Words, level: number}} props */
+/** How sure we are of who speaks, in words. @param {Words} w @param {number} level */
+export const sureness = (w, level) => (level >= 2 ? w.proven : level ? w.byAddress : w.notProven);
+
+/** @param {{w: Words, level: number}} props */
 export function Assurance({ w, level }) {
   const isProven = level >= 2;
-  return html`<span class="badge" data-kind=${isProven ? 'good' : 'plain'} title=${isProven ? w.proven : w.notProven}>
-    <${Icon} name=${isProven ? 'proven' : 'shield'} />V${level}<span class="unseen"> ${isProven ? w.proven : w.notProven}</span>
-  </span>`;
+  return html`<span class="badge" data-kind=${isProven ? 'good' : 'plain'}><${Icon} name=${isProven ? 'proven' : 'shield'} />${sureness(w, level)}</span>`;
 }
 
 /** What needs care in a conversation. @param {{w: Words, entry: Entry}} props */

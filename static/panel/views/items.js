@@ -5,10 +5,10 @@
  */
 import { html } from '../../shared/preact.js';
 import { Prose } from '../../shared/prose.js';
-import { clock, dayName, dayOf, price } from '../../shared/time.js';
+import { clock, countdown, dayName, dayOf, price } from '../../shared/time.js';
 import { PATIENCE_SECONDS } from '../desk.js';
 import { canCheck, isBusy, isMine, leads, mayOverride } from '../lists.js';
-import { fates, steps } from '../thread.js';
+import { fates, runningCheck, steps } from '../thread.js';
 import { explain } from '../words.js';
 import { callOf, useSecond } from './bits.js';
 import { Icon } from './icons.js';
@@ -136,6 +136,7 @@ function takeBack(p, conversation, mode, text, cid) {
 
 /** @param {{p: View, event: Of<'held'>, fate?: 'sent'|'dropped'}} props */
 function Held({ p, event, fate }) {
+  useSecond(); // what is left of a check
   const { w, state, desk } = p;
   const { held, text, code, topic } = event.body;
   const { conversation } = event;
@@ -146,6 +147,7 @@ function Held({ p, event, fate }) {
   const goesByItself = code === 'needs_check' || code === 'other_record';
   const isCheckable = canCheck(state, state.threads[conversation]?.view?.entry);
   const mayAct = isMine(state, state.inbox[conversation]) || leads(state);
+  const check = goesByItself && isCheckable ? runningCheck(state.threads[conversation]?.view, desk.now()) : null;
   const isFrozen = state.inbox[conversation]?.frozen ?? false;
   const isTakingBack = isBusy(state, conversation, 'drop_held');
   const isFree = mayOverride(state, event.body);
@@ -154,8 +156,9 @@ function Held({ p, event, fate }) {
     <p class="who"><${Icon} name="hand" /> <strong>${w.held}</strong> · ${whoOf(p, event)} · <time>${clock(event.at, p.lang)}</time></p>
     <${Prose} text=${text} />
     <p class="why">${why}${goesByItself ? ` ${isCheckable ? w.heldGoes : w.noChecks}` : ''}</p>
+    ${check && html`<p class="running" role="timer"><${Icon} name="clock" /> ${w.checkRuns([w.minutesLeft(countdown((check.until ?? 0) - desk.now())), w.triesLeft(check.tries_left ?? 0)].join(' · '))}</p>`}
     ${mayAct && html`<p class="acts">
-      ${goesByItself && isCheckable && !isFrozen && html`<button type="button" class="button small primary" onClick=${() => p.ask({ kind: 'check', conversation })}>${w.askCheck}</button>`}
+      ${goesByItself && isCheckable && !isFrozen && !check && html`<button type="button" class="button small primary" onClick=${() => p.ask({ kind: 'check', conversation })}>${w.askCheck}</button>`}
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(() => takeBack(p, conversation, 'reply', text))}>${w.edit}</button>
       <button type="button" class="button small" disabled=${isTakingBack} onClick=${() => drop(undefined)}>${w.drop}</button>
       ${isFree && !isFrozen && html`<button type="button" class="button small quiet" disabled=${isBusy(state, conversation, 'override')}

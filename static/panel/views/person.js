@@ -7,8 +7,8 @@ import { withoutDirections } from '../../shared/links.js';
 import { html, useEffect, useRef } from '../../shared/preact.js';
 import { clock, countdown, dayName, price } from '../../shared/time.js';
 import { canCheck, isBusy, mayWrite, nameOf } from '../lists.js';
-import { standingNow } from '../thread.js';
-import { callOf, remaining, useSecond } from './bits.js';
+import { runningCheck, standingNow } from '../thread.js';
+import { callOf, remaining, sureness, useSecond } from './bits.js';
 import { Icon } from './icons.js';
 
 /** @typedef {import('./bits.js').View} View */
@@ -43,12 +43,11 @@ function Proof({ p, thread }) {
   const { w, desk } = p;
   const standing = standingNow(thread.view, desk.now());
   const isProven = (standing?.level ?? 0) >= 2;
-  const check = thread.view?.check;
-  const isUnderWay = check?.state === 'started' && (check.until ?? 0) > desk.now();
+  const isUnderWay = runningCheck(thread.view, desk.now()) !== null;
   const reference = standing?.reference ?? '';
   const title = isProven ? w.provenFor(reference) : standing ? w.typedAddress : w.nobody;
   return html`<section class="proof" data-proven=${isProven} aria-label=${title}>
-    <p class="proof-level" title=${isProven ? w.proven : w.notProven}><${Icon} name=${isProven ? 'proven' : 'shield'} /><span>V${standing?.level ?? 0}</span></p>
+    <p class="proof-level" title=${sureness(w, standing?.level ?? 0)}><${Icon} name=${isProven ? 'proven' : 'shield'} /></p>
     <div>
       <h2>${title}</h2>
       ${standing && html`<p class="proof-left">${w.minutesLeft(remaining((standing.until ?? 0) - desk.now()))}</p>`}
