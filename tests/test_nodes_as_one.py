@@ -6,16 +6,17 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from aparte import hub
-from aparte.actions import expiry, nodes, people, rates, sites, tokens
+from aparte.actions import expiry, nodes, people, rates, sites, threads, tokens
 from aparte.errors import TooMany
 from aparte.model import Site
-from aparte.store import READERS, Tx, checks
+from aparte.store import READERS, Tx, checks, failures
 from aparte.vault.server import CONNECTIONS
 from checking import tries, wrong
 from clients import Visitor, new_cid, new_visitor_token
@@ -87,33 +88,81 @@ async def test_many_sign_ins_at_once_at_two_nodes_are_no_more(two: Two) -> None:
         assert [await log_in(server) for server in (one, other)] == [429, 429]
 
 
-async def test_sign_ins_in_crossed_order_hold_up_neither_node(two: Two) -> None:
+Crossed = Callable[..., Awaitable[int]]
+
+
+@pytest.fixture
+def crossed(monkeypatch: pytest.MonkeyPatch) -> Crossed:
+    """Lets both nodes do the same deeds at once, the other one in the opposite order, each what has gathered while its
+    writer was held up. Gives: how often they stood in each other's way, so that the database undid one."""
+    undone: list[str] = []
+    is_passing = failures.is_passing
+
+    def watched(error: BaseException) -> bool:
+        if is_passing(error):
+            undone.append(repr(error))
+        return is_passing(error)
+
+    monkeypatch.setattr(failures, "is_passing", watched)
+
+    async def cross(nodes_: tuple[Server, Server], *deeds: Callable[[Server], Awaitable[object]]) -> int:
+        are_waiting = threading.Event()
+        doing: list[asyncio.Future[object]] = []
+        for server, order in zip(nodes_, (deeds, deeds[::-1]), strict=True):
+            write = server.store.write
+            doing.append(asyncio.ensure_future(write(lambda _tx: are_waiting.wait(5) or None)))
+            for deed in order:
+                doing.append(asyncio.ensure_future(deed(server)))
+                doing.append(asyncio.ensure_future(write(lambda _tx: time.sleep(0.01))))
+        await asyncio.sleep(0.05)
+        are_waiting.set()
+        await asyncio.gather(*doing)
+        return len(undone)
+
+    return cross
+
+
+async def test_sign_ins_in_crossed_order_hold_up_neither_node(two: Two, crossed: Crossed) -> None:
     """Whoever chooses the order in which addresses are counted must not make one writer wait for the other."""
-    async with two() as (one, other):
-        errors: list[str] = []
-        for server in (one, other):
-            event.listen(
-                server.store._writing, "handle_error", lambda told: errors.append(str(told.original_exception))
-            )
-        addresses = [f"192.0.2.{number}" for number in range(8)]
+    async with two() as nodes_:
         for _ in range(3):
-            are_waiting = threading.Event()
+            addresses = [partial(_counted, f"192.0.2.{number}") for number in range(8)]
+            assert await crossed(nodes_, *addresses) == 0
+        assert nodes_[0].rows("SELECT count(*) FROM tally WHERE scope = 'rate.login'") == [(48,)]
 
-            def crossing(server: Server, order: list[str], hold: threading.Event) -> list[asyncio.Future[None]]:
-                """One commit with all of them, in this order, that takes long enough to meet the other's."""
-                store = server.store
-                doing = [asyncio.ensure_future(store.write(lambda _tx: hold.wait(5) or None))]
-                for address in order:
-                    doing.append(asyncio.ensure_future(rates.sign_in(server.parts, address, "")))
-                    doing.append(asyncio.ensure_future(store.write(lambda _tx: time.sleep(0.01))))
-                return doing
 
-            doing = [*crossing(one, addresses, are_waiting), *crossing(other, addresses[::-1], are_waiting)]
-            await asyncio.sleep(0.05)
-            are_waiting.set()
-            await asyncio.gather(*doing)
-        assert errors == []
-        assert one.rows("SELECT count(*) FROM tally WHERE scope = 'rate.login'") == [(48,)]
+async def _counted(address: str, server: Server) -> None:
+    await rates.sign_in(server.parts, address, "")
+
+
+async def test_conversations_begun_at_two_sites_in_crossed_order_hold_up_neither_node(
+    two: Two, crossed: Crossed
+) -> None:
+    """Each has the next number of its site, whose row is locked for it: no commit may hold one and wait for another."""
+    async with two() as nodes_:
+        ids = [f"shop-{number}" for number in range(4)]
+        for one in ids:
+            await sites.add_site(nodes_[0].store, Site(one, "A shop", origins=("http://localhost:9",)))
+        await nodes_[1].store.refresh()
+        assert await crossed(nodes_, *(partial(_begun, one) for one in ids)) == 0
+        found = nodes_[0].rows("SELECT site_id, number FROM conversation ORDER BY site_id, number")
+        assert found == [(one, number) for one in ids for number in (1, 2)]
+
+
+async def _begun(site: str, server: Server) -> None:
+    opening = threads.Opening(new_cid(), "Hello", "", "", "", "", "en")
+    await threads.open_thread(server.parts, site, new_visitor_token(), opening, "192.0.2.1")
+
+
+async def test_conversations_changed_in_crossed_order_hold_up_neither_node(two: Two, crossed: Crossed) -> None:
+    async with two() as nodes_:
+        people_ = [await nodes_[0].visitor() for _ in range(4)]
+        begun = [await visitor.open("Hello") for visitor in people_]
+        assert await crossed(nodes_, *(partial(_touched, thread) for thread in begun)) == 0
+
+
+async def _touched(thread: str, server: Server) -> None:
+    await server.store.write(lambda tx: tx.touch(tx.conversation(thread)))
 
 
 async def test_rates_that_count_no_longer_are_deleted_in_portions(two: Two) -> None:

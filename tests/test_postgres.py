@@ -87,6 +87,23 @@ async def test_it_acknowledges_nothing_while_the_server_is_away_and_goes_on_by_i
             assert texts(await stream(store, thread)) == kept
 
 
+async def test_what_has_gathered_finds_out_together_that_the_server_is_away(
+    own: PostgresServer, tmp_path: Path
+) -> None:
+    """To try each of them would keep the last one waiting for all the others' time-outs."""
+    settings = await installed_on(own, tmp_path)
+    async with harness.opened(settings) as store:
+        own.stop(how="QUIT")
+        failed, hold = store.commits.failed, threading.Event()
+        doing = [asyncio.ensure_future(store.write(lambda tx: hold.wait(5) and tx.conversation("none")))]
+        doing += [asyncio.ensure_future(store.write(lambda tx: tx.audit(("agent", "a"), "told"))) for _ in range(30)]
+        await asyncio.sleep(0)
+        hold.set()
+        told = await asyncio.gather(*doing, return_exceptions=True)
+        assert [type(one) for one in told] == [StoreDown] * 31
+        assert store.commits.failed - failed <= 2
+
+
 def test_a_server_that_does_not_end_is_ended_by_force(own: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backing, "STOP_SECONDS", 0.3)
     process = own._process
@@ -247,10 +264,11 @@ async def test_a_row_that_somebody_holds_keeps_no_other_waiting_for_good(
             assert results[0] == 1
             assert isinstance(results[1], StoreDown)
             assert results[2] == 2
-            began = time.monotonic()
-            told = await asyncio.gather(*(append(hurried, held, "b") for _ in range(12)), return_exceptions=True)
-            assert [type(one) for one in told] == [StoreDown] * 12
-            assert time.monotonic() - began < 2.4  # 3.9 s, if each of them waited as long
+            for deed in (lambda: append(hurried, held, "b"), lambda: hurried.write(lambda tx: tx.conversation(held))):
+                began = time.monotonic()
+                told = await asyncio.gather(*(deed() for _ in range(12)), return_exceptions=True)
+                assert [type(one) for one in told] == [StoreDown] * 12
+                assert time.monotonic() - began < 2.4  # 3.9 s, if each of them waited as long
         assert await append(hurried, held, "b") == 1
 
 

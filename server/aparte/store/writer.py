@@ -3,8 +3,9 @@
 Knows batches, savepoints and commits. Must not know what an operation means.
 
 Plain appends of a batch share their reads and one multi-row insert. Everything else runs under a savepoint of its
-own. When a batch fails for a reason of one operation, it is rolled back and run again one by one, so that a
-poisoned operation never takes its neighbours with it.
+own, and on PostgreSQL, where others write at the same time, in a commit of its own. When a batch fails for a reason of
+one operation, it is rolled back and run again one by one, so that a poisoned operation never takes its neighbours with
+it.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._is_committing = False
+        self._is_hurried = False  # somebody holds a row that one of this batch has waited for in vain
         self.commits = Commits()
 
     def start(self) -> None:
@@ -155,11 +157,24 @@ class Writer:
                     job = self._queue.get_nowait()
                 except queue.Empty:
                     break
-            if jobs:
-                done, published = self._commit(jobs)
+            self._is_hurried, failed = False, self.commits.failed
+            for some in self._parted(jobs):
+                if self.commits.failed == failed:
+                    done, published = self._commit(some)
+                else:  # nor would the rest be kept, and each would wait as long to find that out
+                    done, published = [_Done(job, error=StoreDown(retry_after=RETRY_SECONDS)) for job in some], []
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._answer, done, published)
         self._let_go()
+
+    def _parted(self, jobs: list[_Job]) -> list[list[_Job]]:
+        """What goes into one commit. On PostgreSQL a row that was changed is locked until the commit: with several
+        operations in it, each of two nodes would sooner or later hold what the other waits for. The rows of plain appends
+        are known before, and locked in one order; any other operation goes alone, since it locks what it meets."""
+        if self._engine.dialect.name == "sqlite":  # nobody else writes meanwhile
+            return [jobs] if jobs else []
+        plain = sorted((job for job in jobs if job.conversation), key=lambda job: job.conversation or "")
+        return [*([plain] if plain else []), *([job] for job in jobs if not job.conversation)]
 
     def _answer(self, done: list[_Done], published: list[Stored]) -> None:
         try:
@@ -222,6 +237,8 @@ class Writer:
         connection = self._line
         with connection.begin():
             self._require_fresh(connection)
+            if self._is_hurried:
+                postgres.hurry(connection)
             tx = Tx(connection, self._vault, self._clock(), self._recent)
             if together:
                 plain = [job for job in jobs if job.conversation is not None]
@@ -230,7 +247,7 @@ class Writer:
                     [job.key for job in plain if job.key],
                 )
             done = [
-                _plain(tx, job) if together and job.conversation is not None else _alone(tx, connection, job)
+                _plain(tx, job) if together and job.conversation is not None else self._alone(tx, connection, job)
                 for job in jobs
             ]
             tx.flush()
@@ -238,6 +255,32 @@ class Writer:
         if self._version is not None:
             tx.remember()
         return done, tx.published
+
+    def _alone(self, tx: Tx, connection: Connection, job: _Job) -> _Done:
+        tx.flush()
+        error = self._under_savepoint(tx, connection, job)
+        if isinstance(error, Exception) and failures.is_race(error):
+            error = self._under_savepoint(tx, connection, job)  # what another node has just written is seen now
+        return error if isinstance(error, _Done) else _Done(job, error=failures.told(error))
+
+    def _under_savepoint(self, tx: Tx, connection: Connection, job: _Job) -> _Done | Exception:
+        """What came of it; or its error, and nothing of it is kept."""
+        published = len(tx.published)
+        savepoint = connection.begin_nested()
+        try:
+            result = job.apply(tx)
+            tx.flush()
+            savepoint.commit()
+            return _Done(job, result)
+        except Exception as error:  # told to its own caller; the neighbours go on
+            if failures.is_everybodys(error) or failures.is_passing(error):
+                raise  # nobody's work can be kept
+            savepoint.rollback()
+            tx.forget(published)
+            if failures.is_held(error):
+                self._is_hurried = True  # or all the others who want it would wait as long, one after the other
+                postgres.hurry(connection)
+            return error
 
     def _require_fresh(self, connection: Connection) -> None:
         """Forgets the remembered rows when somebody else has written since the last commit. SQLite tells, and lets
@@ -264,30 +307,3 @@ def _plain(tx: Tx, job: _Job) -> _Done:
         if tx.size() != before:
             raise
         return _Done(job, error=error)
-
-
-def _alone(tx: Tx, connection: Connection, job: _Job) -> _Done:
-    tx.flush()
-    error = _under_savepoint(tx, connection, job)
-    if isinstance(error, Exception) and failures.is_race(error):
-        error = _under_savepoint(tx, connection, job)  # what another node has just written is seen now
-    return error if isinstance(error, _Done) else _Done(job, error=failures.told(error))
-
-
-def _under_savepoint(tx: Tx, connection: Connection, job: _Job) -> _Done | Exception:
-    """What came of it; or its error, and nothing of it is kept."""
-    published = len(tx.published)
-    savepoint = connection.begin_nested()
-    try:
-        result = job.apply(tx)
-        tx.flush()
-        savepoint.commit()
-        return _Done(job, result)
-    except Exception as error:  # told to its own caller; the neighbours go on
-        if failures.is_everybodys(error) or failures.is_passing(error):
-            raise  # nobody's work can be kept
-        savepoint.rollback()
-        tx.forget(published)
-        if failures.is_held(error):
-            postgres.hurry(connection)  # or all the others who want it would wait as long, one after the other
-        return error
