@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import argon2
 import pytest
 
@@ -40,9 +42,41 @@ async def test_it_opens_no_session_for_what_changed_meanwhile(
     assert server.audited()[-1] == "agent.sign_in_refused"
 
 
-async def test_it_hashes_anew_beside_the_loop(server: Server) -> None:
+def weaken(server: Server) -> str:
+    """Claire's hash becomes one of earlier days."""
     weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1, type=argon2.Type.ID).hash(PASSWORD)
     server.change("UPDATE agent SET password_hash = ? WHERE id = ?", weak, server.agent_id("claire"))
+    return weak
+
+
+def kept_hash(server: Server) -> str:
+    return str(server.rows("SELECT password_hash FROM agent WHERE id = ?", server.agent_id("claire"))[0][0])
+
+
+async def test_a_right_password_counts_where_there_is_no_room_to_hash_it_anew(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(login_queue=2) as server:
+        weak, gate, others = weaken(server), server.parts.passwords, []
+        real = gate.verify
+
+        async def verify_and_fill(hash: str | None, password: str, *, rank: int) -> bool:  # noqa: A002 - as above
+            is_right = await real(hash, password, rank=rank)
+            others.extend(asyncio.ensure_future(gate.hash(f"another {n}")) for n in range(4))
+            await asyncio.sleep(0)
+            return is_right
+
+        with monkeypatch.context() as patch:
+            patch.setattr(gate, "verify", verify_and_fill)
+            await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
+        await asyncio.gather(*others)
+        assert (sessions(server), kept_hash(server)) == (1, weak)
+        await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
+        assert (sessions(server), kept_hash(server) == weak) == (2, False)
+
+
+async def test_it_hashes_anew_beside_the_loop(server: Server) -> None:
+    weak = weaken(server)
     used: list[str] = []
     real = server.parts.passwords._run
 
@@ -53,8 +87,7 @@ async def test_it_hashes_anew_beside_the_loop(server: Server) -> None:
     server.parts.passwords._run = run  # type: ignore[method-assign]  # as above
     await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
     assert used == ["verify_password", "hash_password"]
-    kept = server.rows("SELECT password_hash FROM agent WHERE id = ?", server.agent_id("claire"))[0][0]
-    assert kept != weak
+    assert kept_hash(server) != weak
     await people.sign_in(server.parts, email_of("claire"), PASSWORD, "10.0.0.1")
 
 

@@ -5,6 +5,7 @@ Knows accounts and sessions. Must not know cookies or prompts.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from aparte.actions import rates
@@ -41,7 +42,9 @@ async def sign_in(parts: Parts, email: str, password: str, address: str, device:
         rank = parts.logins.count(source, now)  # who has tried most waits longest
     if wait is not None:
         raise TooMany(retry_after=wait)
-    parts.passwords.require_room(rank)  # before anything is read or written
+    parts.passwords.require_room(
+        rank
+    )  # a flood shall cost no reads and writes; verify looks again, for who passed with us
     await rates.sign_in(parts, source, account)
     found = await parts.store.read(lambda c: people.agent_by_email(c, parts.store.vault, email))
     is_right = await parts.passwords.verify(found[1] if found else None, password, rank=rank)
@@ -52,7 +55,10 @@ async def sign_in(parts: Parts, email: str, password: str, address: str, device:
     agent, old_hash = found
     token = new_token()
     hashed = session_hash(parts.store, token)
-    better = await parts.passwords.hash(password) if needs_rehash(old_hash) else ""
+    better = ""
+    if needs_rehash(old_hash):
+        with contextlib.suppress(TooMany):  # the password was right: it is hashed anew another time
+            better = await parts.passwords.hash(password)
 
     def apply(tx: Tx) -> bool:
         # The password may have been changed, or the agent disabled, while this one was looked at.

@@ -120,7 +120,8 @@ class PasswordGate:
         return await self._run(partial(hash_password, password), FIRST)
 
     def require_room(self, rank: int) -> None:
-        """Raises errors.TooMany when one of this rank would be refused now."""
+        """Raises errors.TooMany when one of this rank would be refused now. It keeps no place: what the caller waits for
+        before `verify` lets others come first, and `verify` looks again."""
         if self._running < self._at_once:
             return
         self._waiting = [wish for wish in self._waiting if not wish.answer.done()]  # some have gone away
