@@ -6,6 +6,7 @@ that go through the proxy; a label with the conversation's id.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -54,6 +55,16 @@ async def test_it_exposes_what_the_table_in_operations_says(
     assert found == {name: is_so for name, is_so in told.items() if name not in missing}
     assert found.keys() == {one.name for one in exposition.FIGURES} - missing | PROCESS
     assert all(cells[0][3] for cells in table.values())
+
+
+async def test_the_outbox_is_looked_at_from_the_start_and_only_where_it_is_asked_for(
+    server: Server, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until(lambda: bool(server.parts.counts.outbox), jobs.LOOK_SECONDS / 2)
+    monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.05)
+    async with start() as unasked:
+        await asyncio.sleep(0.3)
+        assert unasked.parts.counts.outbox == {}
 
 
 async def test_it_says_what_runs_here(server: Server) -> None:

@@ -65,11 +65,17 @@ class Jobs:
             self._every(15.0, self._positions),
             self._every(15.0, parts.store.keep_time),
             self._every(0.5, self._trouble),
-            self._every(LOOK_SECONDS, self._outbox),
             self._every(SLOW_SECONDS, self._slowness),
             self._every(3600.0, lambda: expiry.retention(parts), first=60.0),
+            *self._for_metrics(),
             *self._among_nodes(),
         )
+
+    def _for_metrics(self) -> list[Coroutine[Any, Any, None]]:
+        """What only who asks for the metrics needs."""
+        if self._parts.settings.metrics_token_file is None:
+            return []
+        return [self._every(LOOK_SECONDS, self._outbox, first=0.0)]
 
     def _among_nodes(self) -> list[Coroutine[Any, Any, None]]:
         """What only several nodes need."""
