@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import websockets
 
+from aparte import auth
 from aparte.app import goodbye
 from aparte.ws import stream
 from clients import SITE, Visitor, new_cid, new_visitor_token
@@ -147,6 +148,36 @@ async def test_it_is_told_to_go_as_a_socket_is(server: Server) -> None:
     await late.closed()
     assert code(line(late).refused) == (503, "unavailable")
     await nobody_left(server)
+
+
+async def test_a_session_is_asked_for_once_and_by_nobody_without_a_place(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(sockets_per_minute=3) as server:
+        server.way = "http"
+        asked: list[Any] = []
+        read = server.store.read
+
+        async def counted(query: Any) -> Any:
+            asked.append(query) if "agent_of" in query.__qualname__ else None
+            return await read(query)
+
+        cookie = await server.sign_in()
+        monkeypatch.setattr(server.store, "read", counted)
+        headers = {"origin": server.url}
+        answers = [
+            await server.http.post(
+                "/sse/agent", content="{}", headers={"cookie": f"{auth.COOKIE}={'A' * 43}", **headers}
+            )
+            for _ in range(2)
+        ]
+        assert [code(answer) for answer in answers] == [(401, "not_signed_in")] * 2
+        assert len(asked) == 2
+        hello = {"content": '{"t":"hello","v":1,"ticket":"none"}', "headers": {"cookie": cookie, **headers}}
+        assert (await server.http.post("/sse/agent", **hello)).status_code == 200
+        assert len(asked) == 3
+        assert code(await server.http.post("/sse/agent", **hello)) == (429, "too_many")
+        assert len(asked) == 3
 
 
 async def test_limits_of_sockets_hold(start: Start) -> None:

@@ -65,7 +65,7 @@ def route(one: Declared) -> Route | WebSocketRoute:
 def _guarded(
     one: Declared, run: Callable[[Request], Awaitable[Response]]
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    """The verb behind what is declared of it; it finds the signed-in agent in `request.state.caller`, and the
+    """The verb behind what is declared of it; but for streams, which are sockets to it, it finds the signed-in agent in `request.state.caller`, and the
     connection in `request.state.line`."""
 
     async def guarded(request: Request) -> Response:
@@ -74,7 +74,9 @@ def _guarded(
         if one.origin != "any":
             own = auth.panel_origin if one.origin == "panel" else auth.chat_origin
             auth.require_own_page(headers, own(parts.settings))
-        if one.who == "agent":
+        if one.who == "agent" and not isinstance(
+            one.run, ws.StreamEndpoint
+        ):  # that asks by itself, once it has a place
             request.state.caller = await auth.agent_of(parts, headers)
         elif one.who == "operator":
             if not request.app.state.token or "x-forwarded-for" in headers:

@@ -279,8 +279,7 @@ class StreamEndpoint:
         self.kind = kind
 
     async def __call__(self, request: Request) -> Response:
-        owner = f"agent {request.state.caller.session}" if self.kind == "agent" else "visitor"
-        return _Stream(self.kind, owner)
+        return _Stream(self.kind, _owner(request, self.kind))
 
 
 class _Stream(Response):
@@ -317,12 +316,16 @@ def _refusal(code: int | None) -> AparteError:
 def line_of(request: Request, kind: Kind) -> StreamLine:
     """The connection whose token the request brings. An agent's belongs to the session that opened it. Raises
     ConnectionGone."""
-    headers = auth.headers_of(request.scope)
-    owner = "visitor"
-    if kind == "agent":
-        owner = f"agent {session_hash(request.app.state.parts.store, auth.cookie_of(headers)).hex()}"
     streams: Streams = request.app.state.streams
-    return streams.find(headers.get(CONNECTION, ""), owner)
+    return streams.find(request.headers.get(CONNECTION, ""), _owner(request, kind))
+
+
+def _owner(request: Request, kind: Kind) -> str:
+    """Whose connection it is: an agent's belongs to the session in the cookie. Whether that counts is asked elsewhere."""
+    if kind == "visitor":
+        return "visitor"
+    cookie = auth.cookie_of(auth.headers_of(request.scope))
+    return f"agent {session_hash(request.app.state.parts.store, cookie).hex()}"
 
 
 async def take(request: Request) -> Response:
