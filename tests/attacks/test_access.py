@@ -192,6 +192,17 @@ def test_it_does_not_start_with_a_frame_without_a_rule(
     create_app(settings_in(tmp_path))
 
 
+@pytest.mark.parametrize("kind", [frames.Typing, frames.History])
+def test_it_does_not_start_with_a_frame_that_is_carried_out_at_once_and_may_have_to_wait(
+    kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limit would count and hold nobody up."""
+    rules = ws.visitor.RULES
+    monkeypatch.setitem(rules, kind, dataclasses.replace(rules[kind], at_once=True))
+    with pytest.raises(ws.Unexpected, match="may have to wait"):
+        create_app(settings_in(tmp_path))
+
+
 # ── what is not one's own ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -26,11 +26,14 @@ __all__ = [
 
 
 class Unexpected(RuntimeError):
-    """A frame type has no row, or a row has no frame type. Raised at start."""
+    """A frame type has no row, or a row no frame type, or a row contradicts itself. Raised at start."""
 
 
 def check_declared() -> None:
-    """Raises Unexpected when a frame may come in without a rule, or a rule has no frame."""
+    """Raises Unexpected when a frame may come in without a rule, a rule has no frame, or what is carried out at once
+    counts against a limit that makes it wait or drops it."""
     for table, union in ((visitor.RULES, frames.FromVisitor), (agent.RULES, frames.FromAgent)):
         if set(table) != set(get_args(union)):
             raise Unexpected(f"frames without a rule: {set(table) ^ set(get_args(union))}")
+        if wrong := [kind for kind, rule in table.items() if rule.at_once and rule.counts in ("typed", "looked")]:
+            raise Unexpected(f"frames that are carried out at once, and may have to wait: {wrong}")

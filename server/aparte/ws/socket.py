@@ -115,7 +115,7 @@ Handler = Callable[[Socket, Any], Awaitable[None] | None]
 class Rule:
     """`counts`: what the frame counts against besides the socket's own rate; `typed` beyond the limit is dropped and
     `looked` waits, the others are refused. `aside`: runs beside the next frames, since it waits for another system.
-    `at_once`: returns nothing to wait for."""
+    `at_once`: returns nothing to wait for, and counts against what refuses."""
 
     run: Handler
     counts: Literal["said", "replied", "opened", "typed", "looked", "frames"] = "frames"
