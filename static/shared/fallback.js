@@ -16,6 +16,8 @@ const AGAIN_MS = 1_000;
 const TRIES = 3;
 /** Characters of one request with several frames: each is at most three bytes, and 64 KiB may be sent at once. */
 const MOST = 20_000;
+/** Frames of one request: as many as every server takes, since none may be set to fewer in `frames_per_10s`. */
+const FRAMES = 10;
 const REACH_MS = 10_000;
 /** How long this way is taken for each new connection before a WebSocket is tried again. */
 const AROUND_MS = 300_000;
@@ -167,7 +169,7 @@ export class Stream {
   /** What goes into one request: at least one frame. */
   #batch() {
     let count = 1;
-    for (let size = this.#queue[0].length; count < this.#queue.length; count += 1) {
+    for (let size = this.#queue[0].length; count < Math.min(this.#queue.length, FRAMES); count += 1) {
       size += this.#queue[count].length + 1;
       if (size > MOST) break;
     }

@@ -107,6 +107,19 @@ test('it puts no more into one request than the server takes', async () => {
   line.close();
 });
 
+test('it puts no more frames into one request than a server with the smallest limit takes', async () => {
+  const { line } = await opened();
+  line.send(PING);
+  for (let count = 0; count < 25; count += 1) line.send(PING);
+  await turn();
+  for (let number = 1; number < 4; number += 1) {
+    requests[number].answer(204);
+    await turn();
+  }
+  assert.deepEqual(requests.slice(1).map((one) => one.body.split('\n').length), [1, 10, 10, 5]);
+  line.close();
+});
+
 for (const how of ['lost', 503, 502]) {
   test(`it makes a request again, with the same frames and numbers, when it was ${how}`, async () => {
     const { line } = await opened();
