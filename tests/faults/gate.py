@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aparte.demo.sockets import loopback_socket, port_of
+from faults.proxy import accepting
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -119,31 +120,9 @@ class Gate:
 @contextlib.asynccontextmanager
 async def gated(behind: Callable[[], Awaitable[Ends]], at: Path | None = None) -> AsyncIterator[Gate]:
     """A gate until the block ends: at a socket of this path, else at a free port of the loopback address."""
-    gate = Gate(behind)
-    takes: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        takes.add(task)
-        try:
-            await gate.take(reader, writer)
-        except asyncio.CancelledError:
-            pass  # the block has ended
-        finally:
-            takes.discard(task)
-            writer.transport.abort()
-
-    if at is None:
+    gate, bound = Gate(behind), at
+    if bound is None:
         bound = loopback_socket()
         gate.port = port_of(bound)
-        server = await asyncio.start_server(accept, sock=bound)
-    else:
-        server = await asyncio.start_unix_server(accept, at)
-    try:
+    async with accepting(gate.take, bound):
         yield gate
-    finally:
-        server.close()
-        for task in list(takes):
-            task.cancel()
-        await asyncio.gather(*takes, return_exceptions=True)

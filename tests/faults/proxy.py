@@ -12,8 +12,9 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 from aparte.demo.sockets import loopback_socket, port_of
@@ -163,6 +164,24 @@ async def proxied(
 ) -> AsyncIterator[Proxy]:
     """A proxy on a free loopback port, until the block ends."""
     proxy = Proxy(target, rng, faults)
+    bound = loopback_socket()
+    proxy.port = port_of(bound)
+    async with accepting(proxy.take, bound):
+        try:
+            yield proxy
+        finally:
+            for line in list(proxy.lines):
+                for task in line.tasks:
+                    task.cancel()
+                line.end(is_reset=True)
+
+
+@contextlib.asynccontextmanager
+async def accepting(
+    take: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], at: socket.socket | Path
+) -> AsyncIterator[None]:
+    """Until the block ends `take` has each connection that comes to this socket, or to one of this path. One that it has
+    ended with is closed."""
     takes: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,24 +189,21 @@ async def proxied(
         assert task is not None
         takes.add(task)
         try:
-            await proxy.take(reader, writer)
+            await take(reader, writer)
         except asyncio.CancelledError:
             pass  # the block has ended
         finally:
             takes.discard(task)
             writer.close()
 
-    bound = loopback_socket()
-    proxy.port = port_of(bound)
-    server = await asyncio.start_server(accept, sock=bound)
+    if isinstance(at, Path):
+        server = await asyncio.start_unix_server(accept, at)
+    else:
+        server = await asyncio.start_server(accept, sock=at)
     try:
-        yield proxy
+        yield
     finally:
         server.close()
-        for line in list(proxy.lines):
-            for task in line.tasks:
-                task.cancel()
-            line.end(is_reset=True)
         for task in list(takes):
             task.cancel()
         await asyncio.gather(*takes, return_exceptions=True)

@@ -83,39 +83,17 @@ def _create(tx: Tx, site: str, hashed: bytes, opening: Opening) -> tuple[Visitor
     people.add_visitor(tx, caller.visitor, site, person_key)
     people.add_visitor_session(tx, caller.session, caller.visitor, site, hashed)
     told = (opening.name, without_query(opening.page), opening.title, opening.browser)
-    about = About(*(guard.clean(text).text for text in told))
-    row = Conversation(
-        id=thread,
-        site_id=site,
+    row = conversations.begin(
+        tx,
+        thread,
+        site=site,
         number=sites.next_number(tx, site),
-        visitor_id=caller.visitor,
-        key_id=key,
+        visitor=caller.visitor,
+        key=key,
         lang=opening.lang,
-        about=conversations.seal_about(tx.vault, key, site, thread, about),
-        created_at=tx.now,
+        about=About(*(guard.clean(text).text for text in told)),
         state=State.WAITING,
-        is_frozen=False,
-        agent_id=None,
-        visitor_seq=0,
-        staff_seq=0,
-        last_said=0,
-        visitor_said=0,
-        staff_said=0,
-        unread=0,
-        held=0,
-        since=tx.now,
-        updated_at=tx.now,
-        active_at=tx.now,
-        visitor_delivered=0,
-        visitor_read=0,
-        staff_delivered=0,
-        staff_read=0,
-        check_id=None,
-        has_check=False,
-        standing=None,
     )
-    conversations.add(tx.connection, row)
-    tx.adopt(row)
     return caller, row
 
 

@@ -21,7 +21,7 @@ from aparte.bench.talk import Desk, Talk, join, new_cid, new_token, of, visitor
 from aparte.frames import MessageBody
 from aparte.model import State
 from aparte.store import Store, Tx, conversations, new_id, people, sites
-from aparte.store.conversations import About, Conversation
+from aparte.store.conversations import About
 
 TURNS: Final = 20  # messages of a seeded conversation
 AT_ONCE: Final = 500  # conversations in one commit: the disk is waited for seldom
@@ -56,48 +56,23 @@ def _add(tx: Tx, site: str, new: list[tuple[str, str, str]], keys: list[tuple[in
     for (person, thread, token), (person_key, key) in zip(new, keys, strict=True):
         people.add_visitor(tx, person, site, person_key)
         people.add_visitor_session(tx, new_id(), person, site, tokens.token_hash(tx.vault, token))
-        row = _closed(tx, site, person, thread, key)
-        conversations.add(tx.connection, row)
-        tx.adopt(row)
+        row = conversations.begin(
+            tx,
+            thread,
+            site=site,
+            number=sites.next_number(tx, site),
+            visitor=person,
+            key=key,
+            lang="en",
+            about=About("Seeded"),
+            state=State.CLOSED,
+        )
         for turn in range(turns):
             said, sender = (ASKED, ("visitor", person)) if turn % 2 == 0 else (ANSWERED, ("agent", "seeded"))
             stored = tx.append(row, "message", MessageBody(said[turn % len(said)]), sender=sender, visible=True)
             row.last_said = stored.staff_seq
         for deed in ("claim", "close"):
             tx.audit(("agent", "seeded"), f"conversation.{deed}", thread)
-
-
-def _closed(tx: Tx, site: str, person: str, thread: str, key: int) -> Conversation:
-    return Conversation(
-        id=thread,
-        site_id=site,
-        number=sites.next_number(tx, site),
-        visitor_id=person,
-        key_id=key,
-        lang="en",
-        about=conversations.seal_about(tx.vault, key, site, thread, About("Seeded")),
-        created_at=tx.now,
-        state=State.CLOSED,
-        is_frozen=False,
-        agent_id=None,
-        visitor_seq=0,
-        staff_seq=0,
-        last_said=0,
-        visitor_said=0,
-        staff_said=0,
-        unread=0,
-        held=0,
-        since=tx.now,
-        updated_at=tx.now,
-        active_at=tx.now,
-        visitor_delivered=0,
-        visitor_read=0,
-        staff_delivered=0,
-        staff_read=0,
-        check_id=None,
-        has_check=False,
-        standing=None,
-    )
 
 
 @dataclass(frozen=True, slots=True)

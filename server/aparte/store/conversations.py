@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import BindParameter, Connection, cast, collate, column, insert, select, update, values
 from sqlalchemy.sql import ClauseElement, Select
 
 from aparte import postgres
+from aparte.model import State
 from aparte.store.direct import Among, Many
 from aparte.store.schema import conversation as table
 from aparte.vault import Vault
+
+if TYPE_CHECKING:
+    from aparte.store.transaction import Tx
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -153,9 +157,43 @@ def save_counts(connection: Connection, changed: Iterable[Conversation]) -> None
     _SAVE_COUNTS.run(connection, [_counts_of(row) for row in changed])
 
 
-def add(connection: Connection, row: Conversation) -> None:
-    """A new conversation. Its key is durable in the ring before."""
-    connection.execute(insert(table).values(**msgspec.structs.asdict(row)))
+def begin(
+    tx: Tx, conversation: str, *, site: str, number: int, visitor: str, key: int, lang: str, about: About, state: State
+) -> Conversation:
+    """A new conversation, in which nothing has happened yet. Its key is durable in the ring before."""
+    row = Conversation(
+        id=conversation,
+        site_id=site,
+        number=number,
+        visitor_id=visitor,
+        key_id=key,
+        lang=lang,
+        about=seal_about(tx.vault, key, site, conversation, about),
+        created_at=tx.now,
+        state=state,
+        is_frozen=False,
+        agent_id=None,
+        visitor_seq=0,
+        staff_seq=0,
+        last_said=0,
+        visitor_said=0,
+        staff_said=0,
+        unread=0,
+        held=0,
+        since=tx.now,
+        updated_at=tx.now,
+        active_at=tx.now,
+        visitor_delivered=0,
+        visitor_read=0,
+        staff_delivered=0,
+        staff_read=0,
+        check_id=None,
+        has_check=False,
+        standing=None,
+    )
+    tx.connection.execute(insert(table).values(**msgspec.structs.asdict(row)))
+    tx.adopt(row)
+    return row
 
 
 def live_of(connection: Connection, visitor: str) -> Conversation | None:
