@@ -276,7 +276,7 @@ async def test_it_finds_a_valkey_whose_calls_do_not_come_through(valkey: Any, mo
                 await line.send('["another",[]]')
                 await asyncio.sleep(0.02)
 
-    connect: Callable[[], Awaitable[Streams]] = lambda: asyncio.open_connection("127.0.0.1", valkey.port)  # noqa: E731
+    connect: Callable[[], Awaitable[Streams]] = lambda: asyncio.open_connection("127.0.0.1", valkey.port)  # noqa: E731 - a name for it, with its type
     async with deaf(connect, lambda data: b"doctor-" in data) as port:
         monkeypatch.setenv("APARTE_BELL_URL", f"redis://127.0.0.1:{port}/0")
         ringing = asyncio.create_task(another_node())  # which is heard, and proves nothing
