@@ -63,14 +63,15 @@ def greeted(chat: str) -> None:
 
 
 def processes(place: Path, word: str = "") -> dict[int, str]:
-    """The command lines of all processes that name this folder, and this word."""
+    """The command lines of all processes that name this folder or are in it, and that name this word."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            folder = path.with_name("cwd").readlink()
         except OSError:
             continue  # it has ended
-        if str(place) in line and word in line:
+        if str(place) in f"{line} {folder}" and word in line:
             found[int(path.parent.name)] = line
     return found
 
@@ -121,6 +122,47 @@ def test_its_people_go_on_at_the_other_node_when_one_is_killed(place: Path) -> N
     assert processes(place) == {}
     assert [path.name for path in place.iterdir()] == ["kept"]
     assert (kept / "postgres" / "data" / "PG_VERSION").exists()
+
+
+STARTS = """
+import asyncio, sys
+from pathlib import Path
+from aparte import backing, demo
+from aparte.demo import several
+from aparte.demo.sockets import loopback_socket, port_of
+
+async def node(folder):
+    settings = demo.settings_for(folder, port=0, smtp_port=25)
+    await demo.seed(settings, airline="http://localhost:9")
+    with loopback_socket() as bound:
+        port = port_of(bound)
+    async with several.nodes(settings, [port], folder, lambda said: None):
+        print("ready", flush=True)
+        await asyncio.sleep(60)
+
+place = Path(sys.argv[1])
+server = backing.PostgresServer(place / "postgres")
+server.start()
+with backing.valkey(place / "valkey"):
+    asyncio.run(node(place / "chat"))
+"""
+
+
+def test_what_the_demo_has_started_ends_with_it_even_when_that_is_killed(place: Path) -> None:
+    """Each kind of process, in the way that the demo starts it: the whole demo takes longer to come up."""
+    running = subprocess.Popen([sys.executable, "-c", STARTS, place], stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "ready\n"
+    started = processes(place)
+    assert all(any(word in line for line in started.values()) for word in ("postgres -D", "valkey", "node-1"))
+    running.kill()
+    running.communicate()
+    until = time.monotonic() + SECONDS
+    while (left := processes(place)) and time.monotonic() < until:
+        time.sleep(0.02)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == {}
 
 
 def test_it_leaves_nothing_running_when_it_is_stopped_while_it_starts(place: Path) -> None:

@@ -24,6 +24,7 @@ from aparte.errors import BadInput, Unavailable
 OWNER: Final = "aparte"  # of the databases: an account without any privilege beyond making databases
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 30.0
+_WATCH: Final = 'read -r _; kill -s INT "$1"'
 _UNPRIVILEGED: Final = "nobody"
 _EXTRA: Final = "Install it with pip install 'aparte[cluster]', or from requirements-cluster.lock"
 
@@ -40,6 +41,21 @@ def programs() -> list[Path]:
     if on_path := shutil.which("initdb"):
         found.append(Path(on_path).resolve().parent)
     return [path for path in dict.fromkeys(found) if (path / "initdb").exists() and (path / "postgres").exists()]
+
+
+@contextlib.contextmanager
+def ending_with_us(pid: int) -> Iterator[None]:
+    """While the block lasts, the death of this process ends that one in order, be it by SIGKILL: a shell waits for the end
+    of a pipe that nobody else holds."""
+    with subprocess.Popen(
+        ["/bin/sh", "-c", _WATCH, "aparte-watch", str(pid)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is not for it
+    ) as watch:
+        try:
+            yield
+        finally:
+            watch.kill()
 
 
 class PostgresServer:
@@ -65,6 +81,7 @@ class PostgresServer:
         self.folder = folder
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch = contextlib.ExitStack()
         self._as: dict[str, Any] = {}
         self._is_lasting = sockets is not None
         self.sockets = sockets or Path(tempfile.mkdtemp(prefix="aparte-pg-", dir="/tmp"))
@@ -154,6 +171,7 @@ class PostgresServer:
                 start_new_session=True,  # Ctrl-C reaches who started it, and ends it in order
                 **self._as,
             )
+        self._watch.enter_context(ending_with_us(self._process.pid))
 
     def _make(self) -> None:
         fresh = self.data.with_name("data.new")
@@ -196,6 +214,7 @@ class PostgresServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+            self._watch.close()
 
     def close(self) -> None:
         """Ends it; data and log stay."""
@@ -240,6 +259,8 @@ def valkey(folder: Path) -> Iterator[str]:
     except (ValkeyServerError, OSError) as error:
         raise Unavailable(f"Valkey did not start: {error}") from error
     try:
-        yield f"redis://127.0.0.1:{server.port}/0"
+        process = server._process  # the library tells no pid
+        with ending_with_us(process.pid) if process else contextlib.nullcontext():
+            yield f"redis://127.0.0.1:{server.port}/0"
     finally:
         server.stop()

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import httpx2
 
-from aparte.backing import PostgresServer, valkey
+from aparte.backing import PostgresServer, ending_with_us, valkey
 from aparte.config import Settings
 from aparte.errors import Unavailable
 
@@ -74,11 +74,13 @@ async def nodes(settings: Settings, ports: Sequence[int], folder: Path, say: Say
     """Nodes on these ports, from ready to ended; what each says goes into a file in `folder`. `say` is told too when one
     ends by itself. Raises Unavailable when one does not start."""
     started: list[Node] = []
+    watched = contextlib.ExitStack()
     watching: list[asyncio.Task[None]] = []
     try:
         for number, port in enumerate(ports, 1):
             say(f"starting node {number} of {len(ports)}")
             started.append(_start(settings, f"node-{number}", port, folder))
+            watched.enter_context(ending_with_us(started[-1].process.pid))
         for node in started:
             await _ready(node)
         watching += [asyncio.create_task(_watch(node, say)) for node in started]
@@ -87,6 +89,7 @@ async def nodes(settings: Settings, ports: Sequence[int], folder: Path, say: Say
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, *(_end(node) for node in started), return_exceptions=True)
+        watched.close()
 
 
 def _start(settings: Settings, name: str, port: int, folder: Path) -> Node:
