@@ -259,7 +259,7 @@ def valkey(folder: Path) -> Iterator[str]:
     except (ValkeyServerError, OSError) as error:
         raise Unavailable(f"Valkey did not start: {error}") from error
     try:
-        process = server._process  # the library tells no pid
+        process = server._process  # noqa: SLF001 - the library tells no pid
         with ending_with_us(process.pid) if process else contextlib.nullcontext():
             yield f"redis://127.0.0.1:{server.port}/0"
     finally:
