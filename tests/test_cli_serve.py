@@ -178,12 +178,29 @@ def test_it_says_of_a_key_that_others_may_read_one_sentence_and_nothing_else(ins
     assert "0400" in ended.stderr or "others" in ended.stderr
 
 
-def test_it_does_not_start_on_a_database_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "aparte-data/aparte.db").write_bytes(b"not a database at all" * 100)
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_it_says_of_a_database_that_it_cannot_use_one_sentence_and_nothing_else(
+    installed: Path, is_folder: bool
+) -> None:
+    database = installed / "aparte-data/aparte.db"
+    if is_folder:
+        database.unlink()
+        database.mkdir()
+    else:
+        database.write_bytes(b"not a database at all" * 100)
     ended = process("serve", APARTE_PORT=str(free_port()))
     assert ended.returncode == 2
-    assert "cannot be opened" in ended.stderr
-    assert "Traceback (most" not in ended.stderr.replace('"event":"Traceback (most', "")
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert f"The database in {installed / 'aparte-data'} cannot be opened" in ended.stderr
+    assert "aparte doctor" in ended.stderr
+
+
+def test_it_says_that_another_server_has_the_data_and_nothing_else() -> None:
+    with serving(free_port()):
+        ended = process("serve", APARTE_PORT=str(free_port()))
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert "Another aparte serve uses" in ended.stderr
 
 
 def test_it_does_not_load_for_serving_what_only_other_commands_need() -> None:

@@ -51,27 +51,24 @@ def serve(chosen: Settings) -> None:
     except SystemExit as ended:
         # The HTTP server logs why it cannot start and exits; the operator is owed a sentence, so we look again.
         if ended.code:
-            _say_why_not(chosen)
+            require_start(chosen)
         raise
 
 
-def _say_why_not(chosen: Settings) -> None:
-    """Raises errors.AparteError when the store cannot be opened, the bell has no driver, or the port is taken."""
+def require_start(chosen: Settings) -> None:
+    """Makes or migrates the database. Raises errors.AparteError when the keys, the database, the bell's driver or the port
+    cannot be used, or another server has the data: a sentence, before the HTTP server can say more."""
     from aparte import app
 
-    in_store(chosen, _nothing)
+    async def claim(store: Store) -> None:
+        store.claim()
+
+    in_store(chosen, claim)
     app.node_of(chosen)
-    require_free_port(chosen)
+    _require_free_port(chosen)
 
 
-def require_keys(chosen: Settings) -> None:
-    """Raises errors.AparteError when root key or key ring cannot be used: a sentence, before the HTTP server can say more."""
-    from aparte.vault import Vault
-
-    Vault.open(keyring=chosen.ring(), root_key=chosen.root_key).close()
-
-
-def require_free_port(chosen: Settings) -> None:
+def _require_free_port(chosen: Settings) -> None:
     """Raises errors.BadSetting when another program listens there, or the address is not this machine's."""
     import socket
 

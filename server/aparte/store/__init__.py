@@ -94,7 +94,7 @@ class Store:
             why = (
                 postgres.why_not(store.place, error)
                 if isinstance(store.place, Database)
-                else f"The database in {settings.data} cannot be opened: {error.__class__.__name__}."
+                else f"The database in {settings.data} cannot be opened ({failures.name_of(error)}). aparte doctor says what to do."
             )
             raise StoreDown(why) from error
         store._writer.start()
