@@ -153,7 +153,11 @@ def test_it_refuses_a_person_without_a_proper_name_or_address(
 
 def test_it_adds_an_address_once(installed: Path) -> None:
     assert aparte("agent", "add", "a@b.example", "--name", "A", "--generate").exit_code == 0
-    says(aparte("agent", "add", "A@b.example", "--name", "B", "--generate"), "exists already")
+    says(
+        aparte("agent", "add", "A@b.example", "--name", "B", "--generate"), "already.*aparte agent password A@b.example"
+    )
+    # And before it asks for a password, or says that there is nobody to ask.
+    says(aparte("agent", "add", "A@b.example", "--name", "B"), "already")
 
 
 def test_it_lists_people_as_they_are_written(installed: Path) -> None:
@@ -174,9 +178,21 @@ def test_it_ends_and_gives_back_an_access(installed: Path) -> None:
     assert "disabled" not in aparte("agent", "list").stdout
 
 
-@pytest.mark.parametrize("words", [("disable", "--yes"), ("enable",), ("password", "--generate")])
-def test_it_says_when_there_is_nobody_of_this_address(installed: Path, words: tuple[str, ...]) -> None:
-    says(aparte("agent", words[0], "nobody@b.example", *words[1:]), "no agent")
+def test_it_says_how_to_do_without_a_question_where_nobody_answers(installed: Path) -> None:
+    aparte("agent", "add", "a@b.example", "--name", "A", "--generate")
+    result = aparte("agent", "disable", "a@b.example")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].endswith("To do it without a question, add --yes.")
+    assert "disabled" not in aparte("agent", "list").stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("disable",), ("disable", "--yes"), ("enable",), ("password",), ("password", "--generate")]
+)
+def test_it_says_when_there_is_nobody_of_this_address_and_asks_nothing(installed: Path, words: tuple[str, ...]) -> None:
+    result = aparte("agent", words[0], "nobody@b.example", *words[1:], stdin="y\n")
+    says(result, "no agent.*aparte agent list")
+    assert "?" not in result.output
 
 
 def test_it_sets_a_new_password(installed: Path) -> None:

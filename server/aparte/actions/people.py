@@ -95,8 +95,7 @@ async def add_agent(store: Store, name: str, email: str, role: str, password: st
     hashed = hash_password(password)
 
     def apply(tx: Tx) -> None:
-        if people.agent_by_email(tx.connection, tx.vault, agent.email) is not None:
-            raise BadInput("An agent with this e-mail address exists already.")
+        _require_new(tx.connection, store, agent.email)
         people.add_agent(tx, agent, hashed)
         directory_changed(tx)
         tx.audit(("operator", ""), "agent.add", detail=agent.id)
@@ -106,15 +105,30 @@ async def add_agent(store: Store, name: str, email: str, role: str, password: st
     return agent
 
 
+async def require_new(store: Store, email: str) -> None:
+    """Raises BadInput when there is an agent of this address."""
+    await store.read(lambda connection: _require_new(connection, store, email))
+
+
+def _require_new(connection: Connection, store: Store, email: str) -> None:
+    if people.agent_by_email(connection, store.vault, email) is not None:
+        raise BadInput(
+            f"There is an agent with this e-mail address already. For a new password: aparte agent password {email}; to "
+            f"give back an access that was ended: aparte agent enable {email}"
+        )
+
+
 async def list_agents(store: Store) -> list[Agent]:
     return await store.read(lambda connection: people.agents(connection, store.vault))
 
 
-async def _by_email(store: Store, email: str) -> Agent:
+async def by_email(store: Store, email: str) -> Agent:
+    """Raises NotFound."""
+
     def query(connection: Connection) -> Agent:
         found = people.agent_by_email(connection, store.vault, email)
         if found is None:
-            raise NotFound("There is no agent with this e-mail address.")
+            raise NotFound("There is no agent with this e-mail address. `aparte agent list` shows them all.")
         return found[0]
 
     return await store.read(query)
@@ -122,7 +136,7 @@ async def _by_email(store: Store, email: str) -> Agent:
 
 async def set_disabled(store: Store, email: str, disabled: bool = True) -> Agent:
     """Disables an agent, which ends all their sessions, or enables one again. Raises NotFound."""
-    agent = await _by_email(store, email)
+    agent = await by_email(store, email)
 
     def apply(tx: Tx) -> None:
         people.set_disabled(tx, agent.id, disabled)
@@ -133,12 +147,12 @@ async def set_disabled(store: Store, email: str, disabled: bool = True) -> Agent
 
     await store.write(apply)
     await store.refresh()
-    return await _by_email(store, email)
+    return await by_email(store, email)
 
 
 async def set_password(store: Store, email: str, password: str) -> Agent:
     """A new password, which ends all sessions. Raises NotFound."""
-    agent = await _by_email(store, email)
+    agent = await by_email(store, email)
     hashed = hash_password(password)
 
     def apply(tx: Tx) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from aparte import errors
-from aparte.cli import parts, passwords
+from aparte.cli import confirm, parts, passwords
 
 _ROLES = ("agent", "supervisor", "admin")
 
@@ -43,6 +43,7 @@ def add(email: str, name: str, role: str, from_stdin: bool, generate: bool, conf
     """
     chosen = parts.settings(config_file)
     email, name = _address(email), _name(name)
+    parts.require_new_agent(chosen, email)
     from aparte.model import Role
 
     password, is_made = passwords.asked(from_stdin=from_stdin, generate=generate, about=(name, email))
@@ -85,8 +86,9 @@ def disable(email: str, yes: bool, config_file: Path | None) -> None:
     """
     chosen = parts.settings(config_file)
     email = _address(email)
+    parts.require_agent(chosen, email)
     if not yes:
-        click.confirm(f"End the access of {email}?", abort=True)
+        confirm.ask(f"End the access of {email}?")
     parts.set_disabled(chosen, email, True)
     click.echo(f"{email} has no access any more. To give it back: aparte agent enable {email}")
 
@@ -121,6 +123,7 @@ def password(email: str, from_stdin: bool, generate: bool, config_file: Path | N
     """
     chosen = parts.settings(config_file)
     email = _address(email)
+    parts.require_agent(chosen, email)
     new, is_made = passwords.asked(from_stdin=from_stdin, generate=generate, about=(email,))
     parts.set_password(chosen, email, new)
     click.echo(f"{email} has a new password.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from aparte.cli import parts
+from aparte.cli import confirm, parts
 from aparte.config import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def migrate_store(config_file: Path | None, yes: bool, as_json: bool) -> None:
     if not yes:
         for file, database in pairs:
             click.echo(f"{file} goes into {database}", err=True)
-        click.confirm("Copy the installation?", abort=True, err=True)
+        confirm.ask("Copy the installation?")
     begun = time.monotonic()
     with _shown() as watch:
         compared = parts.copy_store(chosen, watch)

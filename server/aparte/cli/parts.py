@@ -149,6 +149,20 @@ def add_agent(chosen: Settings, name: str, email: str, role: Role, password: str
     return in_store(chosen, lambda store: people.add_agent(store, name, email, role, password))
 
 
+def require_agent(chosen: Settings, email: str) -> None:
+    """Raises errors.NotFound, before anything is asked about somebody who is not there."""
+    from aparte.actions import people
+
+    in_store(chosen, lambda store: people.by_email(store, email))
+
+
+def require_new_agent(chosen: Settings, email: str) -> None:
+    """Raises errors.BadInput, before a password is asked for, when there is one of this address."""
+    from aparte.actions import people
+
+    in_store(chosen, lambda store: people.require_new(store, email))
+
+
 def list_agents(chosen: Settings) -> list[Agent]:
     """Everybody who answers, or has."""
     from aparte.actions import people
