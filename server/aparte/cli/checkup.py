@@ -40,14 +40,16 @@ _FIXES: Final = (
     ("SQLITE_CANTOPEN", "let the server's account write it, on a disk that may be written"),
     ("SQLITE_FULL", "make room on the disk"),
 )
-# What to do about a mail server, by the classes of the driver's errors.
-_MAIL_FIXES: Final = {
-    "SMTPAuthenticationError": "correct smtp_user, or the password in smtp_password_file",
-    "SMTPSenderRefused": "it does not take mail_from for a sender of this account: give another",
-    "SMTPConnectError": "see that it runs, and compare smtp_host, smtp_port and smtp_security",
-    "SMTPTimeoutError": "see that it runs, and compare smtp_host, smtp_port and smtp_security",
-}
-_MAIL_FIX: Final = "compare the settings smtp_* and mail_from with what it offers"
+# What a mail server's answer means and what to do, by the classes of the driver's errors, the special ones first.
+_MAIL_FIXES: Final = (
+    ("gaierror", "the name is not known: correct smtp_host, or make a DNS record for it"),
+    ("SSLError", "its certificate or its encryption is not accepted: compare smtp_host, smtp_port and smtp_security"),
+    ("SMTPAuthenticationError", "it does not let us in: correct smtp_user, or the password in smtp_password_file"),
+    ("SMTPSenderRefused", "it does not take mail_from for a sender of this account: give another"),
+    ("TimeoutError", "it does not answer: see that it runs, and compare smtp_host, smtp_port and smtp_security"),
+    ("SMTPConnectError", "it cannot be reached: see that it runs, and compare smtp_host, smtp_port and smtp_security"),
+)
+_MAIL_FIX: Final = "it does not do what was asked for: compare the settings smtp_* and mail_from with what it offers"
 # No company uses it: the answer "no such record" is the proof that address, key and clock are right.
 _NO_RECORD: Final = "DOCTOR0"
 
@@ -100,20 +102,27 @@ def _places(settings: Settings) -> Iterator[Finding]:
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
-    from aparte.vault import Vault
-
+    if not all(one.ok for one in _places(settings) if one.name in ("root_key", "keyring")):
+        return  # told of the places: once that is mended, the next look is at what is in them
     ring = settings.ring()
     if isinstance(ring, Database):
         found = [Finding(*one) for one in servers.look("keyring", ring)]
         yield from found
         if not found[0].ok:
             return
+    why = _why_locked(settings)
+    yield Finding("keys", not why, why or "the root key opens the key ring")
+
+
+def _why_locked(settings: Settings) -> str:
+    """Why the keys cannot be used, with the fix; empty when they can."""
+    from aparte.vault import Vault
+
     try:
-        Vault.open(keyring=ring, root_key=settings.root_key).close()
+        Vault.open(keyring=settings.ring(), root_key=settings.root_key).close()
     except errors.AparteError as error:
-        yield Finding("keys", False, str(error))
-    else:
-        yield Finding("keys", True, "the root key opens the key ring")
+        return str(error)
+    return ""
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
@@ -275,11 +284,17 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     except errors.AparteError as error:
         yield Finding("mail", False, f"{where}: {error}")
     except (aiosmtplib.SMTPException, OSError) as error:
-        kinds = [kind.__name__ for kind in type(error).__mro__]
-        fix = next((_MAIL_FIXES[kind] for kind in kinds if kind in _MAIL_FIXES), _MAIL_FIX)
-        yield Finding("mail", False, f"{where}: {kinds[0]}: {fix}")
+        kinds = {kind.__name__ for one in _causes(error) for kind in type(one).__mro__}
+        yield Finding("mail", False, f"{where}: {next((fix for kind, fix in _MAIL_FIXES if kind in kinds), _MAIL_FIX)}")
     else:
         yield Finding("mail", True, f"{where} lets us in")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what each was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _no_mail(settings: Settings) -> Finding:
@@ -317,6 +332,8 @@ async def _greet(settings: Settings) -> None:
 def _connectors(settings: Settings) -> Iterator[Finding]:
     from aparte.records import connector_of
 
+    if _why_locked(settings):
+        return  # told of the keys, without which no site can be read
     try:
         sites = _sites(settings)
     except errors.AparteError as error:
