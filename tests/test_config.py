@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -164,16 +165,18 @@ def test_it_refuses_a_number_in_the_environment_that_is_none(value: str) -> None
     ],
 )
 def test_it_refuses_a_file_that_is_no_settings_file(content: bytes, fix: str) -> None:
+    """The file alone is what is wrong, though it names no place and the environment none either."""
     file = Path("odd.toml")
     file.write_bytes(content)
-    with pytest.raises(errors.BadSetting, match=fix):
-        config.load(file, PLACES)
+    with pytest.raises(errors.BadSetting, match=rf"^odd\.toml: {fix}") as caught:
+        config.load(file, {"APARTE_PORT": "-1"})
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("path", ["absent.toml", "."])
 def test_it_names_a_settings_file_that_cannot_be_read(path: str) -> None:
-    with pytest.raises(errors.BadSetting, match="give a file that can be read"):
-        config.load(Path(path), PLACES)
+    with pytest.raises(errors.BadSetting, match=rf"^{re.escape(path)}: .*give a file that can be read"):
+        config.load(Path(path), {})
 
 
 # Secrets.

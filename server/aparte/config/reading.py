@@ -47,7 +47,8 @@ def load(config_file: Path | None, environ: Mapping[str, str]) -> Settings:
     Raises: errors.BadSetting, which names everything that is wrong, each with its fix.
     """
     wrong: list[str] = []
-    given = _read_file(_find_file(config_file, environ), wrong) | _read_environment(environ, wrong)
+    table, base = _read_file(_find_file(config_file, environ))
+    given = _from_file(table, base, wrong) | _read_environment(environ, wrong)
     kinds = get_type_hints(Settings)
     values: dict[str, Any] = {}
     bad: set[str] = set()
@@ -86,28 +87,31 @@ def _find_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
-def _read_file(path: Path | None, wrong: list[str]) -> dict[str, _Given]:
+def _read_file(path: Path | None) -> tuple[dict[str, object], Path]:
+    """What the file holds, and the folder where its relative paths start. Raises errors.BadSetting when it is no settings
+    file: then nothing is said of single settings, since nobody knows which of them it was meant to hold."""
     if path is None:
-        return {}
-    table: dict[str, object] = {}
+        return {}, Path()
     try:
         with path.open("rb") as file:
             text = file.read(_FILE_BYTES + 1).decode()
-        if len(text) > _FILE_BYTES:
-            wrong.append(f"{path}: too long for settings: give another file")
-        else:
-            table = tomllib.loads(text)
+        if len(text) <= _FILE_BYTES:
+            return tomllib.loads(text), path.absolute().parent
+        why = "too long for settings: give another file"
     except OSError as error:
-        wrong.append(f"{path}: {error.strerror}: give a file that can be read, or run `aparte init --config {path}`")
+        why = f"{error.strerror}: give a file that can be read, or run `aparte init --config {path}`"
     except UnicodeDecodeError:
-        wrong.append(f"{path}: not UTF-8: save it again as UTF-8")
+        why = "not UTF-8: save it again as UTF-8"
     except RecursionError:
-        wrong.append(f"{path}: nested too deep: write one `name = value` per line")
+        why = "nested too deep: write one `name = value` per line"
     except ValueError as error:  # tomllib's own, and int()'s for a number of thousands of digits
-        wrong.append(f"{path}: not TOML: {error}: write one `name = value` per line")
+        why = f"not TOML: {error}: write one `name = value` per line"
+    raise errors.BadSetting(f"{path}: {why}")
+
+
+def _from_file(table: dict[str, object], base: Path, wrong: list[str]) -> dict[str, _Given]:
     known = {field.name for field in fields(Settings)}
     wrong.extend(_unknown(name, name, known) for name in table if name not in known)
-    base = path.absolute().parent
     return {
         name: _Given(f"{name} = {_shown(name, value)}", value, base, is_text=False)
         for name, value in table.items()
