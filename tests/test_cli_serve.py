@@ -213,6 +213,13 @@ def test_it_does_not_load_for_serving_what_only_other_commands_need() -> None:
         assert int(rss.split()[1]) < 90 * 1024  # KiB; at rest 90 MiB at most
 
 
+def test_it_takes_a_first_port_only_where_there_is_room_for_the_others() -> None:
+    """Beyond 65,535 there is none, and the last of them would be refused by the system with another sentence."""
+    refused = aparte("demo", "--port", "65501")
+    assert refused.exit_code == 2
+    assert "65501 is not in the range 0<=x<=65500" in refused.stderr
+
+
 def test_it_prints_one_line_of_addresses_for_the_demo_and_leaves_nothing(tmp_path: Path) -> None:
     running = subprocess.Popen(
         [*APARTE, "demo", "--port", "0", "--json"],
