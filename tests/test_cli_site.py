@@ -21,6 +21,14 @@ def test_it_adds_a_site_and_prints_its_line(installed: Path) -> None:
     assert "https://www.shop.example " in aparte("site", "list").stdout
 
 
+def test_it_lists_what_a_site_was_told_to_be(installed: Path) -> None:
+    many = ("--origin", "https://a.example", "--format", "XXXXXX", "--format", "999-9999999")
+    assert aparte("site", "add", "shop", "--name", "Shop", "--desk", "bookings", *many).exit_code == 0
+    lines = [line.split() for line in aparte("site", "list").stdout.splitlines()]
+    assert ["id", "name", "origins", "desk", "formats", "records"] in lines
+    assert ["shop", "Shop", "https://a.example", "bookings", "XXXXXX", "999-9999999"] in lines
+
+
 def test_it_prints_the_address_that_visitors_use(installed: Path) -> None:
     aparte("site", "add", "shop", "--name", "S")
     proxied = {"APARTE_PUBLIC_URL": "https://chat.example.org", "APARTE_TRUSTED_PROXIES": "127.0.0.1"}

@@ -70,7 +70,8 @@ def init(config_file: Path | None) -> None:
 Next:
   1. Copy the root key {chosen.root_key} to a safe place, apart from all other copies. Without it everything is lost.
   2. aparte agent add EMAIL --name NAME --role admin
-  3. aparte site add ID --name NAME --origin https://www.example.org
+  3. aparte site add ID --name NAME --origin https://www.example.org --format XXXXXX
+     (--format: how your booking references look; see aparte site add --help)
   4. aparte doctor
   5. aparte serve"""
         )

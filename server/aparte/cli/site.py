@@ -53,7 +53,8 @@ def site() -> None:
     "--format",
     "formats",
     multiple=True,
-    help="Booking references: A letter, 9 digit, X either (both occur, or it is named). May be repeated.",
+    help="How booking references look, so that they are noticed in what people write: A for a letter, 9 for a digit, X for "
+    "either. XXXXXX finds QX7T4P, 999-9999999 finds 074-1234567. May be repeated.",
 )
 @click.option("--link-host", "link_hosts", multiple=True, help="A host that agents may link to. May be repeated.")
 @click.option("--records-url", default="", help="The company's booking system (docs/RECORDS.md).")
@@ -106,8 +107,8 @@ def list_(config_file: Path | None) -> None:
     from aparte.cli import table
 
     table.show(
-        ("id", "name", "origins", "desk", "records"),
-        [(one.id, one.name, " ".join(one.origins), one.desk, one.records_url) for one in found],
+        ("id", "name", "origins", "desk", "formats", "records"),
+        [(one.id, one.name, " ".join(one.origins), one.desk, " ".join(one.formats), one.records_url) for one in found],
     )
 
 
