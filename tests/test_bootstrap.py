@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from aparte.cli.serve import demo
+
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = """
 [build-system]
@@ -117,8 +119,19 @@ def test_it_installs_what_several_nodes_need_when_they_are_asked_for(project: Pa
     # It holds what one node needs, and not the other way round.
     assert server(project).stderr == ""
     (project / "requirements-cluster.lock").write_text("# changed\n")
-    assert server(project).stderr == ""
+    assert server(project, "demo", "--nodes", "1").stderr == ""
     assert "installing the cluster set" in server(project, "demo", "--nodes", "2").stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--nodes", "12"), ("--nodes=12",), ("--nodes", "two"), ("--nodes",), ("--nodes", "0")]
+)
+def test_it_installs_nothing_for_a_number_of_nodes_that_is_refused(project: Path, words: tuple[str, ...]) -> None:
+    refused = server(project, "demo", *words)
+    assert refused.returncode == 1
+    assert "--nodes takes a number from 1 to 9" in refused.stderr
+    assert not (project / ".venv").exists()
+    assert str(demo.make_context("demo", ["--nodes", "9"]).params["nodes"]) == "9"
 
 
 def test_it_mends_an_environment_whose_python_is_gone(project: Path) -> None:

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from aparte.cli.serve import demo
 from commandline import APARTE, aparte, clean_environment, doctor, here, installed, process, template, wrong
 
 __all__ = ["here", "installed", "template"]
@@ -215,9 +217,11 @@ def test_it_does_not_load_for_serving_what_only_other_commands_need() -> None:
 
 def test_it_takes_a_first_port_only_where_there_is_room_for_the_others() -> None:
     """Beyond 65,535 there is none, and the last of them would be refused by the system with another sentence."""
-    refused = aparte("demo", "--port", "65501")
-    assert refused.exit_code == 2
-    assert "65501 is not in the range 0<=x<=65500" in refused.stderr
+    most = demo.make_context("demo", ["--port", "65500", "--nodes", "9"]).params
+    assert most["port"] + 2 + most["nodes"] <= 65_535
+    for beyond in (["--port", "65501"], ["--nodes", "10"]):
+        with pytest.raises(click.BadParameter, match="not in the range"):
+            demo.make_context("demo", beyond)
 
 
 def test_it_prints_one_line_of_addresses_for_the_demo_and_leaves_nothing(tmp_path: Path) -> None:
