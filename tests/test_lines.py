@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import subprocess
 import sys
@@ -92,11 +93,14 @@ def test_it_keeps_no_more_connections_than_the_process_may_have_files(
     soft: int, hard: int, room: int, then: int
 ) -> None:
     program = (
-        f"import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); from aparte import lines; "
-        "print(lines.room(1000), r.getrlimit(r.RLIMIT_NOFILE)[0])"
+        f"import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); from aparte import lines, logs; "
+        "logs.configure('info'); print(lines.room(1000), r.getrlimit(r.RLIMIT_NOFILE)[0])"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.split("\n")[-2] == f"{room} {then}"
+    told = [json.loads(line) for line in ended.stderr.splitlines()]
+    few = {"event": "lines.few_files", "files": hard, "wanted": 1256, "connections": room, "setting": "LimitNOFILE"}
+    assert [{name: one[name] for name in few} for one in told] == ([few] if room < 1000 else [])
 
 
 async def test_who_waits_for_room_is_woken_when_the_connection_is_lost(server: Server) -> None:

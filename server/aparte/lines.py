@@ -135,8 +135,9 @@ def room(connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most == resource.RLIM_INFINITY or most >= wanted:
         return connections
-    log.warning("lines.few_files", count=most)  # what `ulimit -n` says
-    return max(1, most - _OTHER_FILES)
+    kept = max(1, most - _OTHER_FILES)
+    log.warning("lines.few_files", files=most, wanted=wanted, connections=kept, setting="LimitNOFILE")
+    return kept
 
 
 def protocols(

@@ -36,9 +36,9 @@ finally:
 # What a line may say beside its sentence. A value that is not a number must look like an id.
 FIELDS: Final = frozenset(
     {
-        "agent", "attempts", "bytes", "chat", "check", "code", "conversation", "count", "error", "host", "kind", "method", "migration",
+        "agent", "attempts", "bytes", "chat", "check", "code", "connections", "conversation", "count", "error", "files", "host", "kind", "method", "migration",
         "node", "panel", "pid", "port", "queue", "role", "route", "row", "rows", "seconds", "seq", "session", "setting", "signal",
-        "site", "sockets", "state", "status", "step", "topic", "version", "visitor", "waiting",
+        "site", "sockets", "state", "status", "step", "topic", "version", "visitor", "waiting", "wanted",
     }
 )  # fmt: skip
 LEFT_OUT: Final = "…"
