@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from aparte import app, assets
+from aparte import __version__, app, assets
 from aparte.headers import DEFAULTS
 from aparte.routes import ROUTES, check_routes
 from harness import SITE, Server, Start, settings_in
@@ -49,6 +49,33 @@ class Markup(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts[self._in] = self.texts.get(self._in, "") + data
+
+
+# ── the bare address ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("lang", "says"), [("en", "A chat answers here"), ("fr", "Un chat répond ici")])
+async def test_a_person_who_opens_the_bare_address_reads_what_this_is(start: Start, lang: str, says: str) -> None:
+    async with start(panel_url="http://127.0.0.1:9") as server:
+        asked = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "accept-language": lang}
+        answer = await server.http.get("/", headers=asked)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        page = Markup(answer.text)
+        assert page.texts["h1"] == says
+        assert page.loads == ["data:,", "http://127.0.0.1:9/panel"]
+        assert page.inline == page.handlers == []
+        assert policy_of(answer)["frame-ancestors"] == "'none'"
+        assert "accept" in answer.headers["vary"]
+        # Nothing of who runs it, nor of what it is.
+        assert __version__ not in answer.text
+        assert not re.search("(?i)airline|air aparté|claire|python|uvicorn", answer.text)
+
+
+async def test_a_program_finds_nothing_at_the_bare_address(server: Server) -> None:
+    absent = await server.http.get("/nothing")
+    for accept in ("*/*", "application/json"):
+        answer = await server.http.get("/", headers={"accept": accept})
+        assert (answer.status_code, answer.content) == (404, absent.content)
 
 
 # ── every answer ────────────────────────────────────────────────────────────────────────────────────────────────

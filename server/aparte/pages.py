@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -57,15 +58,7 @@ def _page(parts: Parts, assets: Assets, *, lang: str, title: str, folder: str, c
     data = msgspec.json.encode(config).decode().replace("<", "\\u003c")
     return "\n".join(
         (
-            "<!doctype html>",
-            f'<html lang="{html.escape(lang)}"' + (f' data-mode="{mode}">' if mode else ">"),
-            "<head>",
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content">',
-            '<meta name="color-scheme" content="light dark">',
-            '<meta name="robots" content="noindex">',
-            f"<title>{html.escape(title)}</title>",
-            '<link rel="icon" href="data:,">',
+            *_head(lang, title, mode),
             *(f'<link rel="stylesheet" href="{assets.url(path)}">' for path in styles),
             *(f'<link rel="modulepreload" href="{assets.url(path)}">' for path in assets.modules(entry)[1:]),
             f'<script type="application/json" id="config">{data}</script>',
@@ -78,6 +71,21 @@ def _page(parts: Parts, assets: Assets, *, lang: str, title: str, folder: str, c
     )
 
 
+def _head(lang: str, title: str, mode: str = "") -> tuple[str, ...]:
+    """What every page begins with."""
+    return (
+        "<!doctype html>",
+        f'<html lang="{html.escape(lang)}"' + (f' data-mode="{mode}">' if mode else ">"),
+        "<head>",
+        '<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content">',
+        '<meta name="color-scheme" content="light dark">',
+        '<meta name="robots" content="noindex">',
+        f"<title>{html.escape(title)}</title>",
+        '<link rel="icon" href="data:,">',
+    )
+
+
 def _packed(assets: Assets, folder: str) -> tuple[str, list[str]]:
     """The folder's module and styles: the packed ones where they were made, else the sources."""
     styles = [path for path in assets.files if path.startswith(f"{folder}/") and path.endswith(".css")]
@@ -87,8 +95,8 @@ def _packed(assets: Assets, folder: str) -> tuple[str, list[str]]:
     return f"{folder}/main.js", ["static/shared/tokens.css", *sorted(styles)]
 
 
-def _html(text: str, policy_text: str) -> Response:
-    headers = {"content-security-policy": policy_text, "cache-control": "no-cache"}
+def _html(text: str, policy_text: str, **more: str) -> Response:
+    headers = {"content-security-policy": policy_text, "cache-control": "no-cache", **more}
     return Response(text, media_type="text/html", headers=headers)
 
 
@@ -166,6 +174,39 @@ async def not_me(request: Request) -> Response:
     title = site.name if site else "Aparté"
     text = _page(parts, assets, lang=_lang(request), title=title, folder="static/pages", config=config)
     return _html(text, policy(parts, ancestors=()))
+
+
+_HOME: Final = {
+    "en": (
+        "A chat answers here",
+        "Customers find it on the company's own pages, in the corner. Who answers them signs in at {}.",
+        "the panel",
+    ),
+    "fr": (
+        "Un chat répond ici",
+        "Les clients le trouvent sur les pages de l'entreprise, dans le coin. Qui leur répond se connecte au {}.",
+        "poste des agents",
+    ),
+}
+
+
+async def home(request: Request) -> Response:
+    """What a person reads who opens the bare address. A program gets what it gets wherever nothing is."""
+    if "text/html" not in request.headers.get("accept", ""):
+        raise HTTPException(404)
+    parts, lang = _parts(request)[0], _lang(request)
+    title, says, panel_ = _HOME[lang]
+    link = f'<a href="{html.escape(auth.panel_origin(parts.settings))}/panel">{panel_}</a>'
+    text = "\n".join(
+        (
+            *_head(lang, title),
+            "</head>",
+            f"<body><main><h1>{title}</h1><p>{says.format(link)}</p></main></body>",
+            "</html>",
+            "",
+        )
+    )
+    return _html(text, policy(parts, ancestors=()), vary="accept, accept-language")
 
 
 # ── files and signs of life ─────────────────────────────────────────────────────────────────────────────────

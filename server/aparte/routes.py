@@ -32,6 +32,7 @@ class Declared:
 
 
 ROUTES: Final = (
+    Declared("/", pages.home, "GET", "anyone"),
     Declared("/widget.js", pages.loader, "GET", "anyone"),
     Declared("/frame/{site}", pages.frame, "GET", "anyone"),
     Declared("/chat/{site}", pages.hosted, "GET", "anyone"),

@@ -36,6 +36,7 @@ class Row:
 
 
 ROWS = {
+    ("GET", "/"): Row(404, 404, 404, 404),  # for who asks for a page: tests/test_pages.py
     ("GET", "/widget.js"): Row(200, 200, 200, 200),
     ("GET", "/frame/{site}"): Row(200, 200, 200, 200),
     ("GET", "/chat/{site}"): Row(200, 200, 200, 200),
