@@ -158,7 +158,7 @@ class Jobs:
         hashes, idle = [bytes.fromhex(one) for one in spoke], parts.settings.session_idle_seconds
 
         def apply(tx: Tx) -> None:
-            for one in people.good_sessions(tx.connection, hashes, tx.now, idle):
+            for one in sorted(people.good_sessions(tx.connection, hashes, tx.now, idle)):  # as at every other node
                 people.see_agent_session(tx, one)
 
         try:
