@@ -11,6 +11,7 @@ import contextlib
 import re
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,8 @@ from typing import Any, Final
 import pgserver
 from aparte.config import Database
 from aparte.config.database import database_from
-from aparte.store import Store
+from aparte.store import Store, migrate
+from aparte.store.engine import writing_engine
 from pgserver import NAMED, PostgresServer, programs
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "drop_all",
     "dumped",
     "keep",
+    "migrated_at_once",
     "on",
     "place_of",
     "programs",
@@ -147,3 +150,26 @@ def tamper(store: Store, statement: str, *values: object) -> None:
 def place_of(folder: Path) -> Database:
     """The database of a folder."""
     return database_from(urls(folder)["database_url"], None)
+
+
+def migrated_at_once(place: Path | Database, folder: Path) -> list[Exception]:
+    """Four nodes begin at the same moment on one database. Returns: what went wrong."""
+    wrong: list[Exception] = []
+    at_once = threading.Barrier(4)
+
+    def begin() -> None:
+        engine = writing_engine(place)
+        at_once.wait()
+        try:
+            migrate.to_head(engine, folder)
+        except Exception as error:  # noqa: BLE001 - told to the test
+            wrong.append(error)
+        finally:
+            engine.dispose()
+
+    all_of_them = [threading.Thread(target=begin) for _ in range(4)]
+    for one in all_of_them:
+        one.start()
+    for one in all_of_them:
+        one.join()
+    return wrong

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx2
+import pytest
 import websockets
 from starlette.applications import Starlette
 
@@ -49,6 +50,7 @@ from aparte.demo.mailbox import Mailbox
 from aparte.demo.sockets import loopback_socket, port_of
 from aparte.model import Site
 from aparte.store import Store, database_of
+from aparte.store import opened as store_opened
 from aparte.vault import Vault
 from clients import SECONDS, SITE, AgentDesk, Client, Frame, Visitor, new_visitor_token
 from faultless import EXPECTED, no_faults
@@ -122,18 +124,10 @@ async def prepare(folder: Path) -> None:
             await people.add_agent(store, name.capitalize(), email_of(name), role, PASSWORD)
 
 
-@contextlib.asynccontextmanager
-async def opened(settings: Settings, *, new: bool = False) -> AsyncIterator[Store]:
+def opened(settings: Settings, *, new: bool = False) -> contextlib.AbstractAsyncContextManager[Store]:
     """The store alone, without a server."""
     vault = (Vault.create if new else Vault.open)(keyring=settings.ring(), root_key=settings.root_key)
-    try:
-        store = await Store.open(settings, vault)
-        try:
-            yield store
-        finally:
-            await store.close()
-    finally:
-        vault.close()
+    return store_opened(settings, vault)
 
 
 # ── the server ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,6 +174,18 @@ class Server:
         """Moves the store's clock on, and the machine's as the store sees it."""
         wall, self.store._last = self.store.wall, self.store.now() + seconds
         self.store.wall = lambda: wall() + seconds  # type: ignore[method-assign]  # this machine's clock runs ahead
+
+    def asked(self, patch: pytest.MonkeyPatch, word: str) -> list[Any]:
+        """Gets what the store is asked from now on by a function of this name."""
+        asked: list[Any] = []
+        read = self.store.read
+
+        async def counted(query: Any) -> Any:
+            asked.append(query) if word in query.__qualname__ else None
+            return await read(query)
+
+        patch.setattr(self.store, "read", counted)
+        return asked
 
     def plants_a_fault(self) -> None:
         """Lets this test log a fault: it has planted one."""

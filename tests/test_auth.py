@@ -333,14 +333,7 @@ async def test_no_forged_cookie_asks_the_database_before_there_is_a_place(
 ) -> None:
     async with start(sockets_per_address=1) as server:
         await server.visitor(hello=False)
-        asked: list[object] = []
-        read = server.store.read
-
-        async def counted(query: Any) -> Any:
-            asked.append(query) if "agent_of" in query.__qualname__ else None
-            return await read(query)
-
-        monkeypatch.setattr(server.store, "read", counted)
+        asked = server.asked(monkeypatch, "agent_of")
         with pytest.raises(InvalidStatus):
             await server.socket("agent", cookie=f"__Host-aparte={'A' * 43}")
         assert asked == []

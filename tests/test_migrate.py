@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
+import databases
 from aparte.store import migrate
 from aparte.store.engine import writing_engine
 from aparte.store.schema import metadata
@@ -65,25 +66,7 @@ def test_it_does_nothing_twice(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_it_lets_several_begin_at_once(tmp_path: Path) -> None:
-    wrong: list[Exception] = []
-    at_once = threading.Barrier(4)
-
-    def begin() -> None:
-        engine = writing_engine(tmp_path / "aparte.db")
-        at_once.wait()
-        try:
-            migrate.to_head(engine, tmp_path)
-        except Exception as error:  # noqa: BLE001 - told to the test below
-            wrong.append(error)
-        finally:
-            engine.dispose()
-
-    all_of_them = [threading.Thread(target=begin) for _ in range(4)]
-    for one in all_of_them:
-        one.start()
-    for one in all_of_them:
-        one.join()
-    assert wrong == []
+    assert databases.migrated_at_once(tmp_path / "aparte.db", tmp_path) == []
     with closing(sqlite3.connect(tmp_path / "aparte.db")) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.HEAD,)]
 

@@ -155,15 +155,8 @@ async def test_a_session_is_asked_for_once_and_by_nobody_without_a_place(
 ) -> None:
     async with start(sockets_per_minute=3) as server:
         server.way = "http"
-        asked: list[Any] = []
-        read = server.store.read
-
-        async def counted(query: Any) -> Any:
-            asked.append(query) if "agent_of" in query.__qualname__ else None
-            return await read(query)
-
         cookie = await server.sign_in()
-        monkeypatch.setattr(server.store, "read", counted)
+        asked = server.asked(monkeypatch, "agent_of")
         headers = {"origin": server.url}
         answers = [
             await server.http.post(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import httpx2
 import pytest
@@ -64,14 +63,7 @@ async def test_who_is_unknown_goes_before_an_address_that_tries_often(start: Sta
 
 async def test_a_refusal_says_when_to_come_back_and_asks_nobody(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     async with start(**QUEUE) as server:
-        asked: list[Any] = []
-        read = server.store.read
-
-        async def counted(query: Any) -> Any:
-            asked.append(query) if "sign_in" in query.__qualname__ else None
-            return await read(query)
-
-        monkeypatch.setattr(server.store, "read", counted)
+        asked = server.asked(monkeypatch, "sign_in")
         busy = [asyncio.create_task(server.parts.passwords.verify(None, "x")) for _ in range(6)]
         await asyncio.sleep(0)
         answer = await signs_in(server)
@@ -136,14 +128,7 @@ async def test_a_wrong_cookie_on_a_socket_is_counted_before_anything_is_read(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start(sockets_per_minute=4) as server:
-        asked: list[Any] = []
-        read = server.store.read
-
-        async def counted(query: Any) -> Any:
-            asked.append(query) if "agent_of" in query.__qualname__ else None
-            return await read(query)
-
-        monkeypatch.setattr(server.store, "read", counted)
+        asked = server.asked(monkeypatch, "agent_of")
         for number in range(12):
             with pytest.raises(InvalidStatus):
                 await server.socket(

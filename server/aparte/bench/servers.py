@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +27,7 @@ from aparte.actions import people, sites
 from aparte.config import Settings
 from aparte.errors import BadInput, Unavailable
 from aparte.model import Site
-from aparte.store import Store
+from aparte.store import Store, opened
 from aparte.vault import Vault
 
 SITE: Final = "bench"
@@ -81,18 +81,9 @@ class Installation:
     def logs(self) -> Path:
         return self.folder / "logs"
 
-    @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[Store]:
+    def opened(self) -> contextlib.AbstractAsyncContextManager[Store]:
         """The store, while no server runs on it."""
-        vault = Vault.open(keyring=self.settings.ring(), root_key=self.settings.root_key)
-        try:
-            store = await Store.open(self.settings, vault)
-            try:
-                yield store
-            finally:
-                await store.close()
-        finally:
-            vault.close()
+        return opened(self.settings, Vault.open(keyring=self.settings.ring(), root_key=self.settings.root_key))
 
 
 def free_port() -> int:

@@ -111,19 +111,12 @@ def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
     """What `act` gives, on the opened store of this installation. Raises errors.AparteError where there is none."""
     import asyncio
 
-    from aparte.store import Store
+    from aparte.store import opened
     from aparte.vault import Vault
 
     async def run() -> T:
-        vault = Vault.open(keyring=chosen.ring(), root_key=chosen.root_key)
-        try:
-            store = await Store.open(chosen, vault)
-            try:
-                return await act(store)
-            finally:
-                await store.close()
-        finally:
-            vault.close()
+        async with opened(chosen, Vault.open(keyring=chosen.ring(), root_key=chosen.root_key)) as store:
+            return await act(store)
 
     return asyncio.run(run())
 

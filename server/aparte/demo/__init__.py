@@ -32,7 +32,7 @@ from aparte.demo.sockets import loopback_socket, port_of
 from aparte.errors import BadInput
 from aparte.frames import Lang
 from aparte.model import Site
-from aparte.store import Store
+from aparte.store import opened
 from aparte.vault import Vault
 
 SITE: Final = "air"
@@ -268,8 +268,7 @@ async def seed(settings: Settings, *, airline: str) -> tuple[tuple[tuple[str, st
     the connector's secret come from a key of the ring, so that they stay the same and are written nowhere."""
     make = Vault.open if await asyncio.to_thread(postgres.is_made, settings.ring(), "ring") else Vault.create
     vault = await asyncio.to_thread(lambda: make(keyring=settings.ring(), root_key=settings.root_key))
-    store = await Store.open(settings, vault)
-    try:
+    async with opened(settings, vault) as store:
         secret = vault.mac("link", "demo", "connector").hex()
         await sites.add_site(
             store,
@@ -294,9 +293,6 @@ async def seed(settings: Settings, *, airline: str) -> tuple[tuple[tuple[str, st
             if email not in known:
                 await people.add_agent(store, name, email, role, password)
             agents.append((email, password, role))
-    finally:
-        await store.close()
-        vault.close()
     return tuple(agents), secret
 
 

@@ -6,9 +6,10 @@ Knows how to open, migrate, read and write the data database. Must not judge, pu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,6 +249,19 @@ class Store:
         self.directory.sites, self.directory.agents = found.sites, found.agents
         self.directory.version = found.version
         return True
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, vault: Vault) -> AsyncIterator[Store]:
+    """The store without a server, until the block ends, and the vault with it. Raises as `Store.open`."""
+    try:
+        store = await Store.open(settings, vault)
+        try:
+            yield store
+        finally:
+            await store.close()
+    finally:
+        vault.close()
 
 
 def kept_time(connection: Connection) -> float:
