@@ -58,6 +58,9 @@ def test_it_asks_first(urls: list[str]) -> None:
     asked = aparte("migrate-store", stdin="n\n")
     assert asked.exit_code == 1
     assert "aparte.db goes into postgresql://" in asked.stderr
+    unanswered = aparte("migrate-store")
+    assert (unanswered.exit_code, unanswered.stdout) == (2, "")
+    assert unanswered.stderr.endswith("add --yes.\n")
     assert tables(urls[0]) == tables(urls[1]) == []
     assert aparte("migrate-store", stdin="y\n").exit_code == 0
 
