@@ -244,7 +244,12 @@ function refused(state, error) {
   const { code, sentence, cid, conversation = '', retry_after: retryAfter = 0 } = error;
   const item = cid && state.pending.find((pending) => pending.cid === cid);
   if (item) {
-    if (isWriting(item)) return withPending(state, cid, (pending) => ({ ...pending, state: PASSING.has(code) ? 'waiting' : 'failed', code, sentence }));
+    if (isWriting(item)) {
+      const next = withPending(state, cid, (pending) => ({ ...pending, state: PASSING.has(code) ? 'waiting' : 'failed', code, sentence }));
+      // Its tab was closed meanwhile: nothing else would tell that it was not sent.
+      const isSeen = PASSING.has(code) || next.threads[item.verb.conversation];
+      return isSeen ? next : noticed(next, { kind: 'error', code, sentence, conversation: item.verb.conversation, retryAfter });
+    }
     return noticed(forget(state, cid), { kind: 'error', code, sentence, conversation: item.verb.conversation, retryAfter });
   }
   const thread = state.threads[conversation];
@@ -289,7 +294,8 @@ function shut(state, id) {
   const open = state.open.filter((other) => other !== id);
   const active = state.active === id ? (open[Math.min(Math.max(at, 0), open.length - 1)] ?? '') : state.active;
   const { [id]: _, ...threads } = state.threads;
-  const pending = state.pending.filter((item) => item.verb.conversation !== id || item.state === 'waiting');
+  // What failed stands nowhere else: it waits here until the conversation is opened again, as a draft does.
+  const pending = drawn(state, id).pending;
   return { ...state, open, active, threads, pending, place: active ? state.place : 'inbox' };
 }
 

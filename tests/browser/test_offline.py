@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from pathlib import Path
@@ -52,6 +53,28 @@ async def stands(customer: Customer, agent: Agent, texts: list[str]) -> None:
         await expect(log.locator("article .prose")).to_have_text(texts)
     await expect(customer.log.get_by_text(customer.w["waiting"])).to_have_count(0)
     await expect(customer.log.get_by_text(customer.w["late"])).to_have_count(0)
+
+
+async def test_a_message_goes_once_while_what_looks_at_it_is_still_on_its_way(browser: Browser, demo: Demo) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        come = asyncio.Event()
+
+        async def later(route: Route) -> None:
+            await come.wait()
+            await route.continue_()
+
+        await his.route("**/guard*.js*", later)
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.writes("Is this seat free?")
+        await customer.field.press("Enter")
+        await customer.field.press_sequentially(" By the window")
+        await expect(customer.log.get_by_role("article")).to_have_count(0)
+        come.set()
+        await expect(customer.bubble("Is this seat free?")).to_be_visible()
+        await expect(customer.field).to_have_value(" By the window")
+        await customer.field.press("Enter")
+        await agent.takes("By the window")
+        await stands(customer, agent, ["Is this seat free?", "By the window"])
 
 
 async def test_it_keeps_what_is_written_offline_and_sends_it_once(browser: Browser, demo: Demo) -> None:

@@ -214,6 +214,16 @@ test('it turns to the neighbour when a tab is put away', () => {
   assert.equal(state.active, 'c3');
 });
 
+test('it keeps what was refused when its tab is put away, and tells of what is refused afterwards', () => {
+  const refusal = { t: 'error', code: 'too_long', sentence: 's', cid: POST.cid, conversation: 'c1' };
+  const shut = { t: 'do_shut', conversation: 'c1' };
+  const before = run(...OPENED, POST, refusal, shut);
+  assert.deepEqual([before.pending.map((item) => item.state), before.notices.length], [['failed'], 0]);
+  const after = run(...OPENED, POST, shut, refusal);
+  assert.deepEqual([after.pending.map((item) => item.state), after.notices.map((one) => one.conversation)], [['failed'], ['c1']]);
+  assert.deepEqual(run(...OPENED, POST, ACK, shut).pending, []);
+});
+
 test('it keeps unsent texts for the same agent and not for another', () => {
   const out = run(...OPENED, POST, { t: 'do_sign_out' });
   assert.equal(out.phase, 'signed_out');

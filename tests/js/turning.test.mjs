@@ -1,6 +1,7 @@
 // When a link takes requests instead of a WebSocket, and when it goes back.
 import assert from 'node:assert/strict';
 import { afterEach, mock, test } from 'node:test';
+import '../../static/shared/fallback.js'; // it is fetched when it is needed, which the tests' clock cannot wait for
 import { Link } from '../../static/shared/socket.js';
 import { body, requests, turn } from './requested.mjs';
 import { latest, sockets, welcome } from './scripted.mjs';

@@ -17,9 +17,10 @@ const fetchGuard = lazily((at) => import(at('./guard.js')));
 /** @type {typeof import('./guard.js')|undefined} */
 let guard;
 
-/** @param {import('./view.js').Props & {draft: string, setDraft: (text: string) => void}} props */
+/** @param {import('./view.js').Props & {draft: string, setDraft: (text: string|((now: string) => string)) => void}} props */
 export function Composer({ state, talk, words, needCards, isOpen, phone, draft, setDraft }) {
   const box = useRef(/** @type {HTMLTextAreaElement|null} */ (null));
+  const isSending = useRef(false);
   const [name, setName] = useState('');
   const [stop, setStop] = useState(/** @type {''|'secret'|'unchecked'} */ (''));
   const { view } = state;
@@ -47,7 +48,8 @@ export function Composer({ state, talk, words, needCards, isOpen, phone, draft, 
   const send = async () => {
     const text = draft.trim();
     box.current?.focus();
-    if (!text || over > 0) return;
+    if (!text || over > 0 || isSending.current) return;
+    isSending.current = true; // the guard may be on its way for a while: once more is not twice
     try {
       guard = await fetchGuard();
       const isClean = !found(draft, state).length;
@@ -56,8 +58,10 @@ export function Composer({ state, talk, words, needCards, isOpen, phone, draft, 
     } catch {
       setStop('unchecked'); // nothing leaves this page unread
       return;
+    } finally {
+      isSending.current = false;
     }
-    setDraft('');
+    setDraft((now) => (now.startsWith(draft) ? now.slice(draft.length) : now)); // what was typed meanwhile stays
     talk.say(text, name.trim());
   };
   const take = () => {

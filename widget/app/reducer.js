@@ -45,7 +45,7 @@ import { place } from '../../static/shared/socket.js';
  * @typedef {{type: 'link', link: LinkState}
  *   | {type: 'frame', frame: Frame, now: number}
  *   | {type: 'entries', entries: Entry[]}
- *   | {type: 'late'|'retry', cid: string}
+ *   | {type: 'late', cid: string}
  *   | {type: 'fetching'|'quiet'}
  *   | {type: 'asked', cid: string, deed: Deed}
  *   | {type: 'seen', read: number}} Action
@@ -103,8 +103,6 @@ export function reduce(state, action) {
     }
     case 'late':
       return edit(state, action.cid, { isLate: true });
-    case 'retry':
-      return edit(state, action.cid, { isLate: false, state: 'waiting', code: '', sentence: '' });
     case 'fetching':
       return { ...state, isFetching: true };
     case 'quiet':
