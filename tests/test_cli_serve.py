@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from aparte.cli.serve import demo
+from aparte.store import engine
 from commandline import APARTE, aparte, clean_environment, doctor, here, installed, process, template, wrong
 
 __all__ = ["here", "installed", "template"]
@@ -203,6 +204,16 @@ def test_it_says_that_another_server_has_the_data_and_nothing_else() -> None:
     assert ended.returncode == 2
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     assert "Another aparte serve uses" in ended.stderr
+
+
+def test_it_changes_nothing_under_a_server_that_runs(installed: Path) -> None:
+    """A newer version that is started too early must not migrate the database of the older one."""
+    data = installed / "aparte-data"
+    (data / "aparte.db").unlink()
+    with engine.claim(data):
+        ended = process("serve", APARTE_PORT=str(free_port()))
+    assert "Another aparte serve uses" in ended.stderr
+    assert not (data / "aparte.db").exists()
 
 
 def test_it_does_not_load_for_serving_what_only_other_commands_need() -> None:

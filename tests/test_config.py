@@ -162,6 +162,7 @@ def test_it_refuses_a_number_in_the_environment_that_is_none(value: str) -> None
         (b"a = " + b"[" * 50_000, "nested too deep"),
         (b"port = " + b"9" * 5_000, "not TOML"),
         (b"#" * (2 << 20), "too long"),
+        (("#" + "é" * (600 << 10)).encode(), "too long"),
     ],
 )
 def test_it_refuses_a_file_that_is_no_settings_file(content: bytes, fix: str) -> None:

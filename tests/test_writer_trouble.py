@@ -50,7 +50,7 @@ async def test_it_acknowledges_nothing_on_a_full_disk_and_goes_on_by_itself(stor
 ON_A_FULL_DISK = """
 import asyncio, os, pathlib, resource, sys
 import harness
-from aparte.errors import StoreDown
+from aparte.errors import NotFound, StoreDown
 from aparte.store import database_of
 from threads import append, make_thread, stream
 
@@ -69,6 +69,11 @@ async def main():
             pass
         assert 0 < kept < 1000, kept
         assert len(await stream(store, thread)) == kept
+        try:
+            await append(store, "A" * 22, "to nobody")
+        except NotFound:
+            pass
+        assert store.commits.trouble, "a refusal, for which nothing is written, says nothing of the disk"
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         await append(store, thread, "room again")
         assert len(await stream(store, thread)) == kept + 1

@@ -62,9 +62,8 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
     async with contextlib.AsyncExitStack() as stack:
         vault = Vault.open(keyring=settings.ring(), root_key=settings.root_key)
         stack.callback(vault.close)
-        store = await Store.open(settings, vault)
+        store = await Store.open(settings, vault, alone=True)
         stack.push_async_callback(store.close)
-        store.claim()
         stack.push_async_callback(_keep_time, store)
         passwords = PasswordGate(queue=settings.login_queue)
         stack.callback(passwords.close)

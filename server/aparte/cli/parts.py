@@ -56,16 +56,14 @@ def serve(chosen: Settings) -> None:
 
 
 def require_start(chosen: Settings) -> None:
-    """Makes or migrates the database. Raises errors.AparteError when the keys, the database, the bell's driver or the port
-    cannot be used, or another server has the data: a sentence, before the HTTP server can say more."""
+    """Makes or migrates the database. Raises errors.AparteError when the port, the keys, the database or the bell's driver
+    cannot be used, or another server has the data: a sentence, before the HTTP server can say more, and before anything
+    is changed beneath a server that runs."""
     from aparte import app
 
-    async def claim(store: Store) -> None:
-        store.claim()
-
-    in_store(chosen, claim)
-    app.node_of(chosen)
     _require_free_port(chosen)
+    in_store(chosen, _nothing, alone=True)
+    app.node_of(chosen)
 
 
 def _require_free_port(chosen: Settings) -> None:
@@ -107,15 +105,16 @@ def measure(**asked: Any) -> int:
     return int(bench.run(**asked) or 0)
 
 
-def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
-    """What `act` gives, on the opened store of this installation. Raises errors.AparteError where there is none."""
+def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]], *, alone: bool = False) -> T:
+    """What `act` gives, on the opened store of this installation. Args: alone: where no server may have it. Raises
+    errors.AparteError where there is none."""
     import asyncio
 
     from aparte.store import opened
     from aparte.vault import Vault
 
     async def run() -> T:
-        async with opened(chosen, Vault.open(keyring=chosen.ring(), root_key=chosen.root_key)) as store:
+        async with opened(chosen, Vault.open(keyring=chosen.ring(), root_key=chosen.root_key), alone=alone) as store:
             return await act(store)
 
     return asyncio.run(run())

@@ -94,9 +94,9 @@ def _read_file(path: Path | None) -> tuple[dict[str, object], Path]:
         return {}, Path()
     try:
         with path.open("rb") as file:
-            text = file.read(_FILE_BYTES + 1).decode()
-        if len(text) <= _FILE_BYTES:
-            return tomllib.loads(text), path.absolute().parent
+            raw = file.read(_FILE_BYTES + 1)
+        if len(raw) <= _FILE_BYTES:
+            return tomllib.loads(raw.decode()), path.absolute().parent
         why = "too long for settings: give another file"
     except OSError as error:
         why = f"{error.strerror}: give a file that can be read, or run `aparte init --config {path}`"

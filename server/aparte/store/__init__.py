@@ -81,12 +81,15 @@ class Store:
         )
 
     @classmethod
-    async def open(cls, settings: Settings, vault: Vault) -> Store:
-        """Opens the data database, made or migrated first if need be. Raises StoreDown, Unreadable; BadSetting
-        when this version must not use it."""
+    async def open(cls, settings: Settings, vault: Vault, *, alone: bool = False) -> Store:
+        """Opens the data database, made or migrated first if need be.
+
+        Args: alone: for a server, which takes the data folder until the store is closed, before anything is changed.
+        Raises: StoreDown, Unreadable; BadSetting when this version must not use it, or another server has the folder.
+        """
         store = cls(settings, vault)
         try:
-            await asyncio.to_thread(store._prepare)
+            await asyncio.to_thread(store._prepare, alone)
         except BadSetting:
             store._dispose()
             raise
@@ -102,8 +105,10 @@ class Store:
         await store.refresh()
         return store
 
-    def _prepare(self) -> None:
+    def _prepare(self, alone: bool) -> None:
         self._settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if alone:
+            self._claim = claim(self._settings.data)
         migrate.to_head(self._writing, self._settings.data)
         with self._writing.begin() as connection:
             postgres.alone(connection, "store_info")  # two nodes may begin at once
@@ -113,10 +118,6 @@ class Store:
                 connection.execute(insert(store_info), [{"name": k, "value": v} for k, v in found.items()])
         self.epoch = found["epoch"]
         self._last, self._ticked = float(found["clock"]), time.monotonic()
-
-    def claim(self) -> None:
-        """Takes the data folder for this server until the process ends. Raises BadSetting when another has it."""
-        self._claim = claim(self._settings.data)
 
     async def close(self) -> None:
         """Commits what is waiting, then closes."""
@@ -252,10 +253,10 @@ class Store:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, vault: Vault) -> AsyncIterator[Store]:
-    """The store without a server, until the block ends, and the vault with it. Raises as `Store.open`."""
+async def opened(settings: Settings, vault: Vault, *, alone: bool = False) -> AsyncIterator[Store]:
+    """The store without a server, until the block ends, and the vault with it. Args and raises: as `Store.open`."""
     try:
-        store = await Store.open(settings, vault)
+        store = await Store.open(settings, vault, alone=alone)
         try:
             yield store
         finally:

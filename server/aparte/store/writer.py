@@ -198,8 +198,10 @@ class Writer:
             except Exception as error:  # one of them cannot be written: each is tried alone, and told
                 if failures.is_everybodys(error):
                     raise  # one by one would fail as well
+                self._is_hurried |= failures.is_held(error)
                 kept = self._patiently(jobs, together=False)
-            self.commits.note(len(jobs), time.monotonic() - begun)
+            if any(one.error is None for one in kept[0]):  # of a refusal alone the disk may never have heard
+                self.commits.note(len(jobs), time.monotonic() - begun)
             return kept
         except DBAPIError as error:
             self.commits.fail(failures.name_of(error))
