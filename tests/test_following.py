@@ -311,3 +311,13 @@ async def test_one_who_never_reads_is_cut_and_the_others_go_on(start: Start) -> 
         again = await server.visitor(token=visitor.token, **last(visitor, thread))  # it resumes whole
         await again.settle()
         assert "reset" not in again.types()
+
+
+async def test_who_comes_back_in_another_language_reads_the_desks_name_in_it(server: Server) -> None:
+    visitor, _, thread = await server.meeting("Hello")
+    again = await server.visitor(token=visitor.token, lang="fr")
+    assert again.welcome["conversation"]["agent"]["role"] == "Service des réservations"
+    for _ in range(2):  # after the welcome, and when it is read anew
+        reset = await again.expect("reset", conversation=thread)
+        assert reset["view"]["agent"]["role"] == "Service des réservations"
+        await again.send("resync", conversation=thread, last_seq=10_000)

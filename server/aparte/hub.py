@@ -90,6 +90,7 @@ class Peer:
         "caller",
         "close",
         "ending",
+        "lang",
         "line",
         "most_bytes",
         "most_frames",
@@ -116,6 +117,7 @@ class Peer:
         self.most_bytes = most_bytes
         self.stalled_seconds = stalled_seconds
         self.caller = caller
+        self.lang = ""  # what a visitor reads now; empty for an agent, whose page has its own words
         self.watched: dict[str, Watch] = {}
         self.shown: set[str] = set()  # conversations in this agent's inbox
         self.ending: int | None = None

@@ -94,7 +94,7 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
             return StaffReset(conversation, parts.store.epoch, view, is_resumed), sent, row
         if is_resumed:
             return None, sent, row
-        return VisitorReset(conversation, parts.store.epoch, visitor_view(parts, connection, row)), sent, row
+        return VisitorReset(conversation, parts.store.epoch, visitor_view(parts, connection, row, peer.lang)), sent, row
 
     first, watch.sent, row = await parts.store.read(begin)
     if staff and isinstance(caller, AgentCaller) and row.agent_id != caller.agent.id:

@@ -186,6 +186,7 @@ async def _visitor_hello(socket: Socket, data: str) -> None:
     if site is None:
         raise NotFound("This chat does not exist.")
     socket.site, socket.token, socket.lang = site, hello.token, hello.lang
+    peer.lang = hello.lang
     found = await auth.visitor_of(parts, site.id, hello.token)
     peer.caller = found[0] if found else None
     parts.hub.join(peer)
