@@ -213,9 +213,12 @@ async def frames(bench: Bench, *, count: int = 0, quiet: float = QUIET_SECONDS) 
         nonlocal sent, connections
         rng = random.Random(bench.rng.random())
         while sent < wanted:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            try:
                 more = await _burst(target, rng, harmless, endings, min(BURST, wanted // 4))
                 sent += more
+            except (ConnectionError, asyncio.IncompleteReadError):
+                if not target.is_up():
+                    raise
             connections += 1
 
     async def progress() -> None:

@@ -105,7 +105,10 @@ async def at_start(target: Target, trouble: Trouble, verdict: Verdict) -> None:
             verdict.told.append(f"at start: ends with {status}: {sentences[-1] if sentences else ''}")
             target.server.process = None
         else:
-            verdict.told.append(f"at start: runs, /readyz {await ready(target)}")
+            answer = await ready(target)
+            verdict.told.append(f"at start: runs, /readyz {answer}")
+            if answer != 503:
+                verdict.fail(f"it runs in trouble, and /readyz answers {answer or 'nothing'}")
     if target.server.process is None:
         await target.start()
     elif not await becomes(target, 200):

@@ -34,6 +34,8 @@ def check_site(one: Site) -> None:
             raise BadSetting(
                 f"site desk in {lang!r}: give en or fr, and at most {_LONGEST['desk']} visible characters."
             )
+    if len(dict(one.desks)) < len(one.desks):
+        raise BadSetting("site desk: give one name for each language.")
     for origin in one.origins:
         # It becomes part of a header of each page: nothing but a bare address may pass.
         if fix := wrong_origin(origin):

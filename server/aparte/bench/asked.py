@@ -130,15 +130,19 @@ def together(console: Console, ground: Ground, extent: Extent) -> list[Row]:
     with ground.on_postgres() as on_postgres:
         made = on_postgres.make("nodes")
         other = servers.beside(made, "second")
-        desk, other_desk = Desk(made), Desk(other)
-        with servers.serve(made) as first:
+        desk, far = Desk(made), Desk(other)
+        with servers.serve(made) as first, servers.serve(other) as second:
+            one, both = (first,), (first, second)
+            rounds = [
+                (alone, one, ((made, desk),)),
+                (spread, both, ((made, desk), (other, far))),
+                (crossing, both, ((made, far),)),
+            ]
             for number in range(1, extent.rounds + 1):
                 with step(console, f"round {number} of {extent.rounds}: one node, then two"):
-                    alone.append(uvloop.run(_cost((first,), extent.seconds, (made, desk))))
-                    with servers.serve(other) as second:
-                        nodes = (first, second)
-                        spread.append(uvloop.run(_cost(nodes, extent.seconds, (made, desk), (other, other_desk))))
-                        crossing.append(uvloop.run(_cost(nodes, extent.seconds, (made, other_desk))))
+                    for took, nodes, places in rounds:
+                        took.append(uvloop.run(_cost(nodes, extent.seconds, *places)))
+                rounds.reverse()  # each leaves conversations behind, which the next ones have in their lists
     rows = [Row("one node on PostgreSQL, a message", statistics.median(alone) * 1e6, "µs of processor time")]
     for name, took, must in (("people spread over both", spread, 1.3), ("every message crosses", crossing, None)):
         ratio = statistics.median(two / one for two, one in zip(took, alone, strict=True))

@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aparte.actions import people, sites
+from aparte.backing import ending_with_us
 from aparte.config import Settings
 from aparte.errors import BadInput, Unavailable
 from aparte.model import Site
@@ -224,7 +225,8 @@ def process(name: str, arguments: list[str], logs: Path, temporary: Path) -> Ite
             start_new_session=True,  # Ctrl-C reaches the bench, which ends the server in order
         )
         try:
-            yield Running(started, name)
+            with ending_with_us(started.pid):
+                yield Running(started, name)
         finally:
             started.send_signal(signal.SIGTERM)
             try:

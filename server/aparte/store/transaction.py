@@ -268,7 +268,7 @@ class Tx:
         return len(self._new) + len(self._audit)
 
     def flush(self) -> None:
-        """Writes what was noted: one statement per table."""
+        """Writes what was noted, table by table."""
         if self._new:
             events.add(self.connection, self.vault, self._new)
             self._new = []

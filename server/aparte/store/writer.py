@@ -2,7 +2,7 @@
 
 Knows batches, savepoints and commits. Must not know what an operation means.
 
-Plain appends of a batch share their reads and one multi-row insert. Everything else runs under a savepoint of its
+Plain appends of a batch share their reads and their writes. Everything else runs under a savepoint of its
 own, and on PostgreSQL, where others write at the same time, in a commit of its own. When a batch fails for a reason of
 one operation, it is rolled back and run again one by one, so that a poisoned operation never takes its neighbours with
 it.
