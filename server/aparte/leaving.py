@@ -15,7 +15,7 @@ from aparte.hub import Hub
 
 DRAIN_SECONDS: Final = 15.0  # at most, within which everybody is asked to move on; some of them at every moment
 DRAIN_LEAST: Final = 1.0  # at least: whoever moves on by himself is at another node at once
-DRAIN_RATE: Final = 200  # people who move on in a second, unless that took longer
+DRAIN_RATE: Final = 150  # people who move on in a second, unless that took longer
 AT_ONCE: Final = 200  # people told in one turn of the loop
 WAVES_SECONDS: Final = 3.0  # at most, over which those who did not are sent away
 WAVE_SECONDS: Final = 0.25

@@ -21,7 +21,7 @@ from faults.people import PATIENT, Guest, Way
 from faults.target import Target
 
 LONG_SOCKETS: Final = 2_000
-SPREAD_SECONDS: Final = 10.0  # for that many; the server asks for 200 a second
+SPREAD_SECONDS: Final = 10.0  # for that many; the server asks for 150 a second
 READY_SECONDS: Final = 30.0  # from SIGTERM until it is ready again
 OPEN_SECONDS: Final = 180.0  # for so many of them to get there
 BACK_SECONDS: Final = 180.0
