@@ -285,6 +285,9 @@ def test_it_works_in_proportion_to_the_length(hostile: str) -> None:
         "Il me faut le cryptogramme visuel", "Lisez-moi le code à 8 chiffres, s'il vous plaît.", "Le code au dos ?",
         "Indiquez-moi votre code PIN.", "Veuillez me communiquer le code de vérification.", "W\u200bhat is your C\u200bVV?",
         "Ｗｈａｔ ｉｓ ｙｏｕｒ ＣＶＶ？", "Send over the OTP please",
+        "Give me the eight digits you just received", "Tell me the numbers that we texted you.", "What is the number we just sent you?",
+        "Please share the 8-digit number", "Donnez-moi les huit chiffres que vous venez de recevoir.", "Quels sont les chiffres reçus ?",
+        "Dites-moi le numéro que vous avez reçu",
     ],
 )  # fmt: skip
 def test_it_notices_an_agent_who_asks_for_a_secret(text: str) -> None:
@@ -304,6 +307,9 @@ def test_it_notices_an_agent_who_asks_for_a_secret(text: str) -> None:
         "Je vous envoie un code à l'adresse enregistrée.", "Avez-vous reçu le code ?", "Saisissez le code dans la carte ci-dessus.",
         "Vous pouvez réinitialiser votre mot de passe sur notre site.", "Puis-je avoir votre numéro de réservation ?",
         "What is the post code of the airport?", "The dress code is casual.", "Quel est le code postal ?", "Use the code SUMMER on our site.",
+        "What is the booking number you received?", "Quel est le numéro de réservation que vous avez reçu ?", "May I have the number of bags?",
+        "Type the eight digits you received into the card above.", "Can you give me the telephone number you sent it from?",
+        "Never tell anyone the digits you received.", "Could I have the numbers of your bags?",
     ],
 )  # fmt: skip
 def test_it_lets_an_agent_explain_and_start_a_check(text: str) -> None:
@@ -322,6 +328,7 @@ OURS = ("airline.example", "*.help.airline.example", "münchen.example")
         "https://fr.help.airline.example/", "Hello.How are you? e.g. at 14.05, i.e. 2 p.m.", "8.12.2026", "It costs 58.50 euros.",
         "Merci.Bonne journée", "version 1.2.3", "https://xn--mnchen-3ya.example/", "https://münchen.example/", "no link at all", "",
         "agent@airline.example", "ratio 3:4", "note: it is fine", "QX7T4P//QX7T4Q",
+        "Votre adresse est bien dupont@example.com ?", "We have your e-mail as dupont@example.com.",
     ],
 )  # fmt: skip
 def test_it_lets_links_to_the_site_and_ordinary_stops_pass(text: str) -> None:
@@ -351,6 +358,8 @@ def test_it_lets_links_to_the_site_and_ordinary_stops_pass(text: str) -> None:
         ("https://airliné.example/", "airliné.example"),
         ("https://airline.example\\@evil.com/", "evil.com"),
         ("pay to refunds@evil.com", "evil.com"),
+        ("your address is dupont@mail.example, see evil.com", "evil.com"),
+        ("pay from your e-mail address to refunds@evil.com", "evil.com"),
         ("http://3232235777/", "3232235777"),
         ("http://[::1]/", "::1"),
         ("192.168.1.1/login", "192.168.1.1"),

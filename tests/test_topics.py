@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aparte.topics import Noticed, notice
+from aparte.topics import Noticed, notice, possible_references
 
 FORMATS = ("XXXXXX",)
 
@@ -161,3 +161,33 @@ def test_it_works_in_proportion_to_the_length_and_looks_at_four_thousand_charact
 def test_words_that_were_written_together_are_noticed(text: str, by_staff: bool) -> None:
     """What rules a pattern out before it is tried must not be stricter than the pattern."""
     assert notice(text, FORMATS, by_staff=by_staff).topic == "booking"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Q X 7 T 4 P is confirmed for Toronto.", "q-x-7-t-4-p all fine", "It is Q.X.7.T.4.P", "q, x, 7, t, 4, p", "Q - X - 7 - T - 4 - P"],
+)  # fmt: skip
+def test_a_reference_that_is_spelt_out_is_noticed(text: str) -> None:
+    assert notice(text, FORMATS, by_staff=True) == Noticed("booking", ("QX7T4P",))
+    assert notice(text, FORMATS).references == ("QX7T4P",)
+
+
+@pytest.mark.parametrize(
+    ("text", "mask"),
+    [
+        ("Options 1, 2, 3 or a b c", "XXX"), ("Seats A B C D E F", "XXXXXX"), ("from a b c d e f", "AAAAAA"),
+        ("at 8 a.m. or 9 p.m.", "XXXXXX"), ("1 2 3 4", "9999"),
+    ],
+)  # fmt: skip
+def test_single_characters_in_a_row_are_no_reference_by_themselves(text: str, mask: str) -> None:
+    assert notice(text, (mask,)).references == ()
+
+
+def test_what_could_be_a_reference_in_groups_is_told_from_words() -> None:
+    assert possible_references("QX7 T4P is fine, and 074 1234567 too", ("XXXXXX", "999-9999999")) == {
+        "QX7T4P",
+        "074-1234567",
+    }
+    assert "QX7T4P" in possible_references("so qx7-t4p it is", FORMATS)
+    assert "KLMPQR" in possible_references("KLMPQR: all is well", FORMATS)
+    assert possible_references("I have 1 car for you at 10 am; please wait", FORMATS) == frozenset()

@@ -11,10 +11,11 @@ from typing import Final
 from aparte import guard, topics
 from aparte.actions.parts import Parts
 from aparte.errors import NeedsCheck, OtherRecord, Unreadable
+from aparte.frames import MessageBody
 from aparte.identity.life import record_index
 from aparte.model import Level, Site
 from aparte.policy import NOTHING_PROVEN, Allow, AskCheck, Assurance, Hold, Policy, Refuse, decide, fresh
-from aparte.store import Tx, conversations
+from aparte.store import Connection, Tx, conversations, events
 from aparte.store.conversations import Conversation, Proof
 from aparte.vault import Vault
 
@@ -55,6 +56,7 @@ class Judged:
 
 
 _GENERAL: Final = Judged("general")
+_REFERENCES_IN: Final = 40  # of the last messages are looked through for booking references
 
 
 def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> Judged:
@@ -64,19 +66,48 @@ def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -
     if guard.foreign_links(text, site.link_hosts):
         return Judged("general", "foreign_link")
     noticed = topics.notice(text, site.formats, by_staff=True)
-    if noticed.topic == "general" and not noticed.references:
+    references = [*noticed.references, *_named_before(parts, tx, row, site, text, noticed.references)]
+    if noticed.topic == "general" and not references:
         return _GENERAL
+    topic = "booking" if noticed.topic == "general" else noticed.topic
     assurance = assurance_of(proof_of(tx.vault, row), row)
-    quoted: list[str | None] = [record_index(tx, row.site_id, one).hex() for one in noticed.references]
+    quoted: list[str | None] = [record_index(tx, row.site_id, one).hex() for one in references]
     for record in quoted or [None]:
-        match decide(f"talk.{noticed.topic}", record, assurance, parts.policy, tx.now):
-            case Hold(code=code, topic=topic):
+        match decide(f"talk.{topic}", record, assurance, parts.policy, tx.now):
+            case Hold(code=code) | Refuse(code=code):
                 return Judged(topic, code)
-            case Refuse(code=code):
-                return Judged(noticed.topic, code)
             case _:
                 continue
-    return Judged("booking" if noticed.topic == "general" else noticed.topic)
+    return Judged(topic)
+
+
+def _named_before(
+    parts: Parts, tx: Tx, row: Conversation, site: Site, text: str, noticed: tuple[str, ...]
+) -> list[str]:
+    """The references that the customer named lately and that stand in `text` in groups, or without a word that says what
+    they are. The customer's messages are read only if the text holds what could be one."""
+    possible = topics.possible_references(text, site.formats).difference(noticed) if site.formats else ()
+    return [one for one in named_references(parts, tx.connection, row) if one in possible] if possible else []
+
+
+def named_references(parts: Parts, connection: Connection, row: Conversation) -> list[str]:
+    """The booking references that the customer named lately, newest first."""
+    site = parts.store.directory.sites.get(row.site_id)
+    if site is None or not site.formats:
+        return []
+    last = events.page(
+        connection,
+        parts.store.vault,
+        row,
+        for_visitor=True,
+        before=row.visitor_seq + 1,
+        limit=_REFERENCES_IN,
+    )
+    found: list[str] = []
+    for stored in reversed(last):
+        if stored.sender_kind == "visitor" and isinstance(stored.body, MessageBody):
+            found += [one for one in topics.notice(stored.body.text, site.formats).references if one not in found]
+    return found
 
 
 def wants_check(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> tuple[bool, tuple[str, ...]]:

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from aparte import topics
 from aparte.actions import gate
 from aparte.actions.inbox import about_of, entry_of
 from aparte.actions.parts import Parts
@@ -37,7 +36,6 @@ from aparte.store.conversations import Conversation
 from aparte.views import face, without_reference
 
 SNIPPET_BYTES: Final = 256 << 10  # of an agent's welcome; lines beyond them come without what was said last
-_REFERENCES_IN = 40  # of the customer's last messages are looked through for booking references
 
 
 # ── views ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,31 +89,11 @@ def staff_view(parts: Parts, connection: Connection, row: Conversation) -> Staff
         created=row.created_at,
         check=_card(parts, connection, row, staff=True),
         standing=_standing(parts, row, staff=True),
-        references=_references(parts, connection, row),
+        references=gate.named_references(parts, connection, row),
         delivered=row.visitor_delivered,
         read=row.visitor_read,
         mine=row.staff_read,
     )
-
-
-def _references(parts: Parts, connection: Connection, row: Conversation) -> list[str]:
-    """The booking references that the customer named lately, newest first."""
-    site = parts.store.directory.sites.get(row.site_id)
-    if site is None or not site.formats:
-        return []
-    last = events.page(
-        connection,
-        parts.store.vault,
-        row,
-        for_visitor=True,
-        before=row.visitor_seq + 1,
-        limit=_REFERENCES_IN,
-    )
-    found: list[str] = []
-    for stored in reversed(last):
-        if stored.sender_kind == "visitor" and isinstance(stored.body, MessageBody):
-            found += [one for one in topics.notice(stored.body.text, site.formats).references if one not in found]
-    return found
 
 
 def site_face(parts: Parts, site: Site, lang: str = "") -> SiteFace:

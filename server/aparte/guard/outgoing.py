@@ -23,13 +23,20 @@ _CHECK_CODE: Final = (
     r"|code (?:that |which )?(?:you|we|i|was|is|has)\b|code (?:just )?(?:sent|received|from|in (?:the|your) (?:e-?mail|sms|text|message))"
     r"|code (?:unique|par sms|par e-?mail|par mail|recu|envoye|que (?:vous|tu|nous|je|j')|qui (?:vous|vient))|code (?:du|dans le) (?:sms|mail|message|courriel)"
     r"|code (?:de controle|de confirmation|de connexion)"
+    # The code by another name. "The booking number that you received" is something else.
+    r"|(?:(?:the|those|these) (?:[468] |four |six |eight )?(?:digits|figures|numbers?)|(?:[468]|four|six|eight)[- ](?:digits?|figures?)(?: numbers?)?) (?:that |which )?(?:(?:you|we|i|was|were)(?:'ve| have| had)?(?: just| been)*(?: got| get| received?| see| sent| texted| e-?mailed)|(?:just )?(?:sent|received)\b)"
+    r"|(?:les|ces|des) (?:[468] |quatre |six |huit )?(?:chiffres|numeros) (?:(?:que|qui) (?:vous|tu|nous|je|j')[^.!?;]{0,20}?(?:recu|recevoir|envoye|envoyer|parvenu)|recus|envoyes)|(?:le numero) (?:(?:que|qui) (?:vous|tu|nous|je|j')[^.!?;]{0,20}?(?:recu|recevoir|envoye|envoyer|parvenu)|recu|envoye)"
 )
 # A code that the customer is asked to say. Typing it where the check asks for it is what it is for.
 _SECRET: Final = re.compile(rf"(?<![a-z0-9])(?:{NAMES}|{_ENTRY})(?![a-z])")
-_HINTED: Final = re.compile("|".join(map(re.escape, (*HINTS, "pass", "mdp", "carte", "otp"))))  # in every such ask
+_HINTED: Final = re.compile(
+    "|".join(map(re.escape, (*HINTS, "pass", "mdp", "carte", "otp", "numero")))
+)  # in every such ask
 _CODE: Final = re.compile(
     rf"(?<![a-z0-9])(?:{_CHECK_CODE}|(?:the|that|your|this|le|ce|votre|ton) code(?! (?:postal|promo|vestimentaire|of conduct|de la route|de reservation|pays)))(?![a-z])"
 )
+# One of these is part of every name of such a code.
+_CALLED_OTHERWISE: Final = re.compile("code|otp|digit|figure|number|chiffre|numero")
 
 _TELL: Final = (
     r"tell|give|giving|send (?:me|us|it|your|over)|say|share|read|repeat|forward|dictate|reply with|respond with|answer with|text me|message me"
@@ -69,7 +76,7 @@ def asks_for_secret(text: str) -> bool:
     if _HINTED.search(plain) is None:
         return False
     plain = plain.replace("’", "'")
-    if not _SECRET.search(plain) and "code" not in plain and "otp" not in plain:
+    if _CALLED_OTHERWISE.search(plain) is None and not _SECRET.search(plain):
         return False
     return any(_sentence_asks(sentence[0]) for sentence in _SENTENCE.finditer(plain))
 
@@ -132,6 +139,10 @@ _PROTOCOL_RELATIVE: Final = re.compile(r"(?<![\w:/\\.])[/\\]{2}([^\s/\\<>\"'()\[
 _BARE: Final = re.compile(
     r"(?<![\w.@%/\\-])((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})(?![\w-])(\.?[@:/\\?#][^\s<>\"']{0,500})?"
 )
+# The customer's own address read back: no link, but a detail, which the gate holds as one.
+_THEIRS: Final = re.compile(
+    r"(?<!\w)(?:your|ur|votre|ton|ta)\s(?:[\w-]{1,12}\s){0,2}?(?:e-?mail|mail|courriel|adresse|address)(?:\s(?:e-?mail|mail|address|on file|here|de contact|enregistrée)){0,2}\s?(?:(?:is|as|est|:|=)\s)?(?:bien\s|still\s|toujours\s|now\s)?[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}"
+)
 _MAIL: Final = re.compile(r"@((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})")
 _NUMERIC: Final = re.compile(r"(?<![\w.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?=[:/])")
 # One of these stands in every link, and in few sentences: cheap to look for before the links themselves.
@@ -144,7 +155,7 @@ def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
 
     A link is what a program may make one of: with a scheme, `//host`, a bare host with a known ending, an e-mail
     address. A host is compared as a whole, in lower case; look-alike letters make it another host; what stands
-    before an `@` is not the host.
+    before an `@` is not the host. The customer's own address ("your e-mail is …") is no link.
 
     Args: allowed_hosts: "example.org" allows that host alone, "*.example.org" what is below it too.
     """
@@ -153,6 +164,8 @@ def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
         plain = plain.translate(_DOTS)
     if _LINKED.search(plain) is None:
         return ()
+    if "@" in plain:
+        plain = _THEIRS.sub(" ", plain)
     found: dict[str, None] = {}
     rest = plain
     for link in _WITH_SCHEME.finditer(plain):

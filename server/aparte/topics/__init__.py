@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
+
+from aparte.topics import references
 
 _LONGEST: Final = 4000  # characters looked at; a message has no more
 _HEAD: Final = 3  # letters: no word that a longer one may begin with has fewer
@@ -42,6 +43,8 @@ _MY: Final = r"(?:my|our|mon|ma|mes|notre|nos)"
 _YOUR: Final = r"(?:your|ur|votre|vos|ton|ta|tes)"
 _FEW: Final = r"(?:[a-z'-]{1,15} ){0,3}"  # up to three words between
 _AMOUNT: Final = r"(?:(?:eur|euros?|pounds?|dollars?|usd|gbp|chf|cad) ?[0-9][0-9.,]{0,11}|[0-9][0-9., ]{0,11}(?:eur|euros?|pounds?|dollars?|usd|gbp|chf|cad|bucks?)(?![a-z]))"
+# An amount that no currency follows; but "for 10 minutes" counts something else.
+_NUMBER: Final = r"[0-9][0-9.,]{0,11}(?: (?:more|extra|in all|in total|de plus|en plus|supplementaires?|to|for|pour|au total)\b| ?[,;.!?]| ?$)"
 _WHEN: Final = (
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|today|tonight|tomorrow|aujourd'hui|demain"
     r"|january|february|march|april|june|july|august|september|october|november|december"
@@ -118,6 +121,13 @@ _STAFF_PAYMENT: Final = (
         rf"|{_AMOUNT} (?:to|for|pour) (?:change|move|moving|changing|modifier|changer|deplacer|the change|your change|le changement)\b",
         needs_digit=True,
     ),
+    _rule(  # that will cost 58; you must add 58 more to change
+        "cost coutera couter pay add payer paierez ajouter rajouter debourser regler",
+        rf"(?:that|this|it|the change|cela|ca|le changement)(?:(?: will|'ll| would) cost|(?: va)?(?: vous)? coute(?:ra|r)) (?:you |vous )?(?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}"
+        rf"|(?:you(?: will|'ll| must)?(?: have to| need to)?|vous (?:devez|devrez|allez|aurez a)) (?:re)?(?:pay|add|payer|ajouter|rajouter|debourser|regler) (?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}"
+        rf"|vous paierez (?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}",
+        needs_digit=True,
+    ),
     _rule(  # the card on file
         "file record ending enregistree enregistre terminant finissant",
         r"(?:card|account|carte|compte)s? (?:that |which )?(?:we have |you used |you have |is |est |bancaire |de credit ){0,2}(?:on file|on record|ending|enregistree?|terminant|finissant|se terminant|se finissant)\b",
@@ -161,7 +171,7 @@ _STAFF_BOOKING: Final = (
     _rule(  # you are in economy class; vous etes sur le vol
         "you vous",
         rf"(?:you|vous)(?: are|'re| were| have been|'ve been| will be|'ll be| etes| avez ete| serez| voyagez| travel| fly) {_FEW}(?:(?:re)?booked|confirmed|moved|seated|reserved|scheduled|checked in|on standby|{_FAIT}|inscrite?s?|assise?s?|placee?s?|economy|business|economique|eco|premiere|affaires|row|rang|seat|siege|(?:on|in|sur|dans) (?:the |le |la )?(?:flight|vol|cabin|classe|cabine))\b"
-        rf"|(?:you|vous) (?:have|avez|had|aviez) (?:a |an |one |two |[0-9] |une? |deux )?{_FEW}(?:booking|reservation|flight|vol|seat|siege|ticket|billet|place)s? (?:cote|on|for|to|at|from|in|le|pour|vers|au|a|dans|under|with)\b"
+        rf"|(?:you|vous) (?:have|avez|had|aviez) (?:a |an |one |two |[0-9] |une? |deux )?{_FEW}(?:booking|reservation|flight|vol|seat|siege|ticket|billet|place)s? (?:cote|couloir|hublot|fenetre|pres|on|for|to|at|from|in|le|pour|vers|au|a|dans|under|with)\b"
         r"|(?:booked|moved|confirmed|put|moving|booking|putting) you (?:on|onto|to|in|into|for|from)\b|vous ai (?:mise?|place|reserve|change|inscrite?|deplacee?)\b",
         others=f"{_DONE} {_FAIT} seated checked standby inscrite?s? assise?s? placee?s? economy business economique eco premiere affaires row "
         "rang seats? sieges? flights? vols? cabin classe cabine bookings? reservations? tickets? billets? places? put moving booking putting ai",
@@ -169,6 +179,12 @@ _STAFF_BOOKING: Final = (
     _rule(  # you now fly on Tuesday; vous partez mardi; you're all set for Tuesday
         "you vous",
         rf"(?<!do )(?<!did )(?<!will )(?<!would )(?<!can )(?<!if )(?<!when )(?<!where )(?<!could )(?<!should )(?:you(?: now| will| will now|'ll| then)? (?:fly|travel|leave|depart|arrive|return)|you(?: are|'re)(?: now)? (?:flying|travelling|traveling|leaving|departing|returning|arriving|all set)|vous(?: [a-z]{{1,12}})? ?(?:partez|voyagez|volez|arrivez|rentrez|decollez|partirez))\b[^.!?]{{0,40}}?\b(?:{_WHEN}|to [a-z]|pour [a-z]|a [a-z])",
+    ),
+    _rule(  # your address is x@example.org; we have your e-mail as x at example dot org
+        _YOURS,
+        rf"{_YOUR} (?:[a-z-]{{1,12}} ){{0,2}}?(?:e-?mail|mail|courriel|adresse|address)(?: (?:e-?mail|mail|address|on file|here|de contact|enregistree)){{0,2}} ?(?:(?:is|as|est|:|=)(?: (?:bien|still|toujours|now))? )?"
+        r"[a-z0-9._-]{1,64}(?: ?@ ?| at | arobase | \(at\) )[a-z0-9-]{1,60}(?:\.| dot | point | \(dot\) )[a-z]{2}",
+        others="mail email courriel adresse address",
     ),
     _rule(  # there are two passengers on your booking; it is in the name of
         "booking reservation dossier billet ticket included inclus incluse incluses",
@@ -279,13 +295,21 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
     plain = cased.lower()
     words = frozenset(plain.translate(_WORDS_ONLY).split())
     has_digit = _DIGIT.search(plain) is not None
-    references = _references(cased, plain, words, formats, has_digit, by_staff) if formats else ()
+    found = references.find(cased, plain, words, formats, has_digit=has_digit, by_staff=by_staff) if formats else ()
+    if by_staff and not words.isdisjoint(_NUMBERS):
+        # Which number it is makes no difference; "ten" may as well stand for all of them.
+        plain, has_digit = _IN_WORDS.sub("10", plain), True
     payment, booking = (_STAFF_PAYMENT, _STAFF_BOOKING) if by_staff else (_CUSTOMER_PAYMENT, _CUSTOMER_BOOKING)
     if _speaks_of(payment, plain, words, has_digit):
-        return Noticed("payment", references)
-    if references or _speaks_of(booking, plain, words, has_digit):
-        return Noticed("payment" if by_staff and _MONEY.search(plain) else "booking", references)
+        return Noticed("payment", found)
+    if found or _speaks_of(booking, plain, words, has_digit):
+        return Noticed("payment" if by_staff and _MONEY.search(plain) else "booking", found)
     return _NOTHING
+
+
+def possible_references(text: str, formats: tuple[str, ...]) -> frozenset[str]:
+    """What could be a reference if one like it was named before, in upper case; `formats` as for `notice`. Raises nothing."""
+    return references.find_apart(_plain(text[:_LONGEST]), formats)
 
 
 def _speaks_of(rules: tuple[_Rule, ...], plain: str, words: frozenset[str], has_digit: bool) -> bool:
@@ -302,6 +326,16 @@ def _speaks_of(rules: tuple[_Rule, ...], plain: str, words: frozenset[str], has_
 
 
 _DIGIT: Final = re.compile("[0-9]")
+# Amounts written out. Not the small ones, which mostly count people and nights.
+_NUMBERS: Final = _forms(
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fourty fifty sixty seventy eighty ninety hundred thousand "
+    "dix onze douze treize quatorze quinze seize vingts? trente quarante cinquante soixante septante huitante nonante cents? mille"
+)
+_BIG: Final = "|".join(sorted(_NUMBERS, key=len, reverse=True))
+_SMALL: Final = "one|two|three|four|five|six|seven|eight|nine|une?|deux|trois|quatre|cinq|sept|huit|neuf"
+_IN_WORDS: Final = re.compile(
+    rf"\b(?:(?:an?|{_SMALL})[ -])?(?:{_BIG})(?:[ -](?:and |et[ -])?(?:{_BIG}|{_SMALL})){{0,9}}\b", re.ASCII
+)
 _WORDS_ONLY: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
@@ -313,83 +347,3 @@ def _plain(text: str) -> str:
     if "$" in text:
         text = text.replace("$", " dollar ")
     return " ".join(text.split())
-
-
-# --- references
-
-_MASK: Final = {"X": "[a-z0-9]", "A": "[a-z]", "9": "[0-9]"}
-_UNIT: Final = re.compile(
-    r"[0-9]+(?:eur|euro|euros|usd|gbp|kg|km|lb|lbs|min|mins|am|pm|th|nd|rd|st|h[0-9]{2}m?n?|hrs?|days?|jours?|mm|cm|mb|gb)|(?:eur|usd|gbp)[0-9]+"
-)
-_FLIGHT: Final = re.compile(r"(?:[a-z]{2}|[a-z][0-9]|[0-9][a-z])[0-9]{1,4}[a-z]?")
-_NAMES_A_FLIGHT: Final = re.compile(r"\b(?:flights?|vols?|flt)(?: (?:number|no|n|numero|num))?[ .:#]{0,3}$")
-
-_NAMES_A_BOOKING: Final = re.compile(
-    r"\b(?:book|reserv|ref|code|number|numero|pnr|dossier|confirm|conf|locator|record|billet|ticket)"
-)
-_NAMES: Final = _forms("booking reservation reference ref pnr dossier confirmation locator ticket billet")
-_NAMED: Final = re.compile(
-    rf"\b(?:{'|'.join(sorted(_NAMES))})"
-    r"(?: (?:reference|ref|code|number|locator|no|nr|num|numero|n))?(?: (?:is|was|est))?[ .:#'\"(-]{0,4}$"
-)
-
-
-@lru_cache(maxsize=256)
-def _compiled(formats: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], bool, bool], ...]:
-    """Of each mask its pattern, whether it has an X, and whether it is of letters alone."""
-    return tuple(
-        (
-            re.compile(
-                rf"(?<![a-z0-9])(?:{''.join(_MASK.get(c, re.escape(c.lower())) for c in mask[:40])})(?![a-z0-9])"
-            ),
-            "X" in mask,
-            "X" not in mask and "9" not in mask,
-        )
-        for mask in formats
-        if any(c in _MASK for c in mask)
-    )
-
-
-def _has_both(token: str) -> bool:
-    """A mask with an X admits words and plain numbers; "Monday" is no reference. So both kinds must be there, unless it
-    is named as one: see `_is_named`."""
-    return any(c.isdigit() for c in token) and any(c.isalpha() for c in token)
-
-
-def _is_named(token: str, before: str) -> bool:
-    """Whether letters alone or digits alone are a reference: called one right before, and letters in capitals."""
-    return (token.isdigit() or token.isupper()) and _NAMED.search(before) is not None
-
-
-def _references(
-    cased: str, plain: str, words: frozenset[str], formats: tuple[str, ...], has_digit: bool, by_staff: bool
-) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    # In a text of capitals alone every word would be in capitals.
-    has_named = not words.isdisjoint(_NAMES) and not cased.isupper()
-    for pattern, is_mixed, is_of_letters in _compiled(formats):
-        if not (has_digit or is_of_letters or has_named):
-            continue
-        for match in pattern.finditer(plain):
-            token = match[0]
-            before = plain[max(0, match.start() - 40) : match.start()]
-            if is_mixed and _UNIT.fullmatch(token):
-                continue
-            if is_mixed and not _has_both(token):
-                written = token if cased.isupper() else cased[match.start() : match.end()]
-                if not _is_named(written, before):
-                    continue
-            if is_mixed and _FLIGHT.fullmatch(token) and _is_flight(before, by_staff):
-                continue
-            if is_of_letters and not _NAMES_A_BOOKING.search(before):  # else every word of that length would count
-                continue
-            found[token.upper()] = None
-    return tuple(found)
-
-
-def _is_flight(before: str, by_staff: bool) -> bool:
-    """Whether a token like KL0691 names a flight. An agent's counts as a reference unless called a flight: what
-    leaves is judged more strictly than what comes in."""
-    if _NAMES_A_FLIGHT.search(before):
-        return True
-    return not by_staff and not _NAMES_A_BOOKING.search(before)
