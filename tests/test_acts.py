@@ -314,3 +314,15 @@ async def test_one_change_at_a_time(server: Server) -> None:
     await company_is_down(server)
     await claire.do("change", conversation=thread, option=option)
     assert await claire.refused("change", conversation=thread, option=option) == "bad_state"
+
+
+async def test_it_holds_a_reference_in_groups_that_the_customer_named_before(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    text = f"{BOOKING[:3]} {BOOKING[3:]}: all is well"
+    await claire.reply(thread, text)
+    await visitor.event("message", text=text)  # nobody has named it: it could be anything
+    await visitor.say(thread, f"It is {BOOKING}")
+    ack = await claire.reply(thread, f"So {text}")
+    assert (await claire.event("held", held=ack["held"]))["body"]["code"] == "needs_check"
+    await visitor.settle()
+    assert f"So {text}" not in visitor.everything

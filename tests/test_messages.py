@@ -168,17 +168,6 @@ async def test_it_holds_what_quotes_another_record_even_after_the_check(server: 
     await visitor.event("message", text=text)
 
 
-async def test_it_holds_a_reference_in_groups_that_the_customer_named_before(server: Server) -> None:
-    visitor, claire, thread = await server.meeting()
-    text = f"{BOOKING[:3]} {BOOKING[3:]}: all is well"
-    await claire.reply(thread, text)
-    await visitor.event("message", text=text)  # nobody has named it: it could be anything
-    await visitor.say(thread, f"It is {BOOKING}")
-    ack = await claire.reply(thread, f"So {text}")
-    assert (await claire.event("held", held=ack["held"]))["body"]["code"] == "needs_check"
-    await hears_nothing(visitor, f"So {text}")
-
-
 @pytest.mark.parametrize(
     ("text", "code"),
     [
