@@ -7,6 +7,7 @@ import json
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.speedups import apply_mask
 
+from aparte import demo
 from aparte.lines import _head, _left_after, _text_at
 from harness import Server
 
@@ -119,3 +121,13 @@ async def test_who_waits_for_room_is_woken_when_the_connection_is_lost(server: S
     visitor.socket.transport.abort()
     async with asyncio.timeout(2):
         await waiting
+
+
+def test_the_demo_needs_no_more_files_than_a_process_has_everywhere(tmp_path: Path) -> None:
+    settings = demo.settings_for(tmp_path, port=0, smtp_port=25)
+    program = (
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (1024, 1024)); from aparte import lines, logs; "
+        f"logs.configure('info'); print(lines.room({settings.connections_total}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == (f"{settings.connections_total}\n", "")

@@ -65,5 +65,5 @@ def demo(port: int | None, data: Path | None, as_json: bool, story: bool, nodes:
     """
     from aparte import logs
 
-    logs.configure("warning")  # on standard error: standard output is the one line, or the story
+    logs.configure("warning", node="demo")  # on standard error: standard output is the one line, or the story
     sys.exit(parts.play(port=port, data=data, as_json=as_json, story=story, nodes=nodes))
