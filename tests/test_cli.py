@@ -81,7 +81,7 @@ def test_it_answers_wrong_settings_with_sentences_and_no_traceback(tmp_path: Pat
 def test_it_finds_the_settings_file_that_the_environment_names(installed: Path) -> None:
     (installed / "aparte.toml").rename(installed / "other.toml")
     assert aparte("agent", "list", APARTE_CONFIG="other.toml").exit_code == 0
-    says(aparte("agent", "list"), "data: not set")
+    says(aparte("agent", "list"), "no aparte.toml in this folder")
 
 
 def test_it_refuses_words_that_are_no_text(installed: Path) -> None:
@@ -171,6 +171,7 @@ def test_it_makes_no_new_root_key_in_place_of_a_lost_one(installed: Path, loss: 
     before = everything(installed)
     for words in (("init",), ("agent", "list")):
         says(aparte(*words), "root key")
+    assert "aparte init" not in aparte("init").stderr  # it would lead in a circle
     ended = process("serve")
     assert ended.returncode == 2
     assert "aparte: The root key" in ended.stderr

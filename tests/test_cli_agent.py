@@ -80,6 +80,15 @@ def test_it_refuses_a_password_that_can_be_guessed(installed: Path, password: st
     assert "kanarek" not in aparte("agent", "list").stdout
 
 
+def test_it_says_what_is_wrong_with_a_short_password_and_offers_a_good_one(installed: Path) -> None:
+    told = aparte("agent", "add", "bob@b.example", "--name", "Bob", "--password-stdin", stdin="hello\n").stderr
+    assert "easy to guess" in told
+    assert "--generate makes a good one" in told
+    assert "the name and the address" not in told
+    named = aparte("agent", "add", "bob@b.example", "--name", "Bob", "--password-stdin", stdin="bob1\n").stderr
+    assert "little but the name and the address. --generate" in named
+
+
 def test_it_wants_to_know_where_the_password_comes_from(installed: Path) -> None:
     words = ("agent", "add", "a@b.example", "--name", "A")
     says(aparte(*words), "--generate or --password-stdin")

@@ -37,6 +37,15 @@ def test_it_prints_the_address_that_visitors_use(installed: Path) -> None:
     says(aparte("site", "snippet", "shoe"), "no site of this id")
 
 
+def test_it_says_that_a_line_works_on_this_machine_only(installed: Path) -> None:
+    public = aparte("site", "add", "shop", "--name", "S", "--origin", "https://www.shop.example")
+    assert "on this machine only: set public_url" in public.stderr
+    assert "on this machine only: set public_url" in aparte("site", "snippet", "shop").stderr
+    proxied = {"APARTE_PUBLIC_URL": "https://chat.example.org", "APARTE_TRUSTED_PROXIES": "127.0.0.1"}
+    assert aparte("site", "snippet", "shop", **proxied).stderr == ""
+    assert aparte("site", "add", "own", "--name", "O", "--origin", "http://localhost:8000").stderr == ""
+
+
 def test_it_says_what_a_replacement_drops(installed: Path) -> None:
     everything = (
         "--phone",
@@ -156,3 +165,22 @@ def test_it_keeps_what_it_was_told_encrypted(installed: Path) -> None:
     for canary in ("kanarek", "Kanarek", content, GOOD):
         for form in (canary.encode(), canary.encode("utf-16-le")):
             assert form not in kept
+
+
+def test_its_example_of_a_pages_address_is_a_pages(installed: Path) -> None:
+    told = aparte("site", "add", "shop", "--name", "S", "--origin", "www.shop.example").stderr
+    assert "--origin: give an address such as https://www.example.org" in told
+
+
+def test_the_doctor_doubts_a_public_site_on_a_server_of_this_machine_alone(installed: Path) -> None:
+    aparte("site", "add", "own", "--name", "O", "--origin", "http://127.0.0.1:8000")
+    assert aparte("doctor").stdout.count("! ") == 1  # nobody may sign in yet
+    assert "! agents: none yet who may sign in: run aparte agent add" in aparte("doctor").stdout
+    aparte("agent", "add", "a@b.example", "--name", "A", "--generate")
+    aparte("site", "add", "shop", "--name", "S", "--origin", "https://www.shop.example")
+    told = aparte("doctor").stdout
+    assert "✓ agents: 1 may sign in" in told
+    assert (
+        "! public_url: http://127.0.0.1:8080, for this machine only, though site shop is on https://www.shop.example"
+        in told
+    )

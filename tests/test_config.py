@@ -102,7 +102,7 @@ def test_it_names_the_three_places_when_they_are_not_set() -> None:
 def test_it_guesses_what_a_misspelt_setting_was_meant_to_be() -> None:
     assert wrong("prot = 1\n") == ["prot: no such setting; did you mean port?"]
     assert wrong("", PLACES | {"APARTE_LOGLEVEL": "info"}) == [
-        "APARTE_LOGLEVEL: no such setting; did you mean log_level?"
+        "APARTE_LOGLEVEL: no such setting; did you mean APARTE_LOG_LEVEL?"
     ]
 
 
@@ -159,6 +159,8 @@ def test_it_refuses_a_number_in_the_environment_that_is_none(value: str) -> None
     [
         (b"\xff\xfe", "not UTF-8"),
         (b"port = \n", "not TOML"),
+        (b"port = 1\nport = 2\n", "not TOML: .*given twice: keep one"),
+        (b"host = localhost\n", "not TOML: .*a text stands in quotes"),
         (b"a = " + b"[" * 50_000, "nested too deep"),
         (b"port = " + b"9" * 5_000, "not TOML"),
         (b"#" * (2 << 20), "too long"),

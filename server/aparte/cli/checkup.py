@@ -14,25 +14,23 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email.utils import parseaddr
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from aparte import errors
-from aparte.cli import servers
+from aparte import config, errors
+from aparte.cli import mailing, servers
 from aparte.config import Database, Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from aparte.model import Site
+    from aparte.model import Agent, Site
     from aparte.store import migrate
 
 # Below this the writer may soon be refused room; a day of a busy desk is some tens of megabytes.
 _FREE_BYTES: Final = 500 << 20
 _NOT_BEFORE: Final = 1_767_225_600  # 2026-01-01: an earlier clock has lost its time
 _AHEAD_SECONDS: Final = 120.0  # a file written so far in the future was written by another clock
-_REACH_SECONDS: Final = 8.0
 # What to do about a SQLite database that cannot be read, by the beginning of its error's name.
 _FIXES: Final = (
     ("SQLITE_BUSY", "another program holds it: end that one"),
@@ -40,16 +38,6 @@ _FIXES: Final = (
     ("SQLITE_CANTOPEN", "let the server's account write it, on a disk that may be written"),
     ("SQLITE_FULL", "make room on the disk"),
 )
-# What a mail server's answer means and what to do, by the classes of the driver's errors, the special ones first.
-_MAIL_FIXES: Final = (
-    ("gaierror", "the name is not known: correct smtp_host, or make a DNS record for it"),
-    ("SSLError", "its certificate or its encryption is not accepted: compare smtp_host, smtp_port and smtp_security"),
-    ("SMTPAuthenticationError", "it does not let us in: correct smtp_user, or the password in smtp_password_file"),
-    ("SMTPSenderRefused", "it does not take mail_from for a sender of this account: give another"),
-    ("TimeoutError", "it does not answer: see that it runs, and compare smtp_host, smtp_port and smtp_security"),
-    ("SMTPConnectError", "it cannot be reached: see that it runs, and compare smtp_host, smtp_port and smtp_security"),
-)
-_MAIL_FIX: Final = "it does not do what was asked for: compare the settings smtp_* and mail_from with what it offers"
 # No company uses it: the answer "no such record" is the proof that address, key and clock are right.
 _NO_RECORD: Final = "DOCTOR0"
 
@@ -88,7 +76,7 @@ def _places(settings: Settings) -> Iterator[Finding]:
         try:
             state = path.stat()
         except OSError as error:
-            yield Finding(name, False, f"{path}: {error.strerror}: put it back, or run aparte init")
+            yield Finding(name, False, f"{path}: {error.strerror}: {_put_back(settings)}")
             continue
         shown = stat.S_IMODE(state.st_mode)
         if state.st_mode & 0o077:
@@ -99,6 +87,14 @@ def _places(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, False, f"{path}: belongs to another account: run chown for the account of the server")
         else:
             yield Finding(name, True, str(path))
+
+
+def _put_back(settings: Settings) -> str:
+    """What to do about a part that is missing. Beside data or keys `aparte init` makes no new one."""
+    ring = settings.ring()
+    if (settings.data / "aparte.db").exists() or isinstance(ring, Database) or ring.exists():
+        return "put it back from its copy, or correct the setting"
+    return "run aparte init"
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -140,7 +136,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
                 yield _migrations(migrate.look(connection))
         return
     if not database.is_file():
-        yield Finding("database", False, f"{database}: not there: put it back, or run aparte init")
+        yield Finding("database", False, f"{database}: not there: {_put_back(settings)}")
         return
     # Asked of the file itself: the store's own connections would switch it over.
     with database.open("rb") as file:
@@ -269,64 +265,27 @@ def _address(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding(name, True, url)
     if not settings.public_url:
-        yield Finding("public_url", True, f"{settings.addressed()[0]}, for this machine only")
+        says = f"{settings.addressed()[0]}, for this machine only"
+        public = [(one.id, url) for one in _readable_sites(settings) for url in one.origins if config.is_public(url)]
+        if public:
+            says += f", though site {public[0][0]} is on {public[0][1]}: set public_url"
+        yield Finding("public_url", True, says, bool(public))
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:
-    if not settings.smtp_host:
-        yield _no_mail(settings)
-        return
-    import aiosmtplib
-
-    where = f"{settings.smtp_host}:{settings.smtp_port}"
-    try:
-        asyncio.run(_greet(settings))
-    except errors.AparteError as error:
-        yield Finding("mail", False, f"{where}: {error}")
-    except (aiosmtplib.SMTPException, OSError) as error:
-        kinds = {kind.__name__ for one in _causes(error) for kind in type(one).__mro__}
-        yield Finding("mail", False, f"{where}: {next((fix for kind, fix in _MAIL_FIXES if kind in kinds), _MAIL_FIX)}")
+    if settings.smtp_host:
+        yield Finding("mail", *mailing.look(settings))
     else:
-        yield Finding("mail", True, f"{where} lets us in")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what each was raised from."""
-    while error is not None:
-        yield error
-        error = error.__cause__
+        yield _no_mail(settings)
 
 
 def _no_mail(settings: Settings) -> Finding:
     """Right for a site without a booking system; for one with it, what it is there for does not happen."""
     says = "no smtp_host: no letters leave, and checks by e-mail are not offered"
-    try:
-        connected = [one.id for one in _sites(settings) if one.records_url]
-    except errors.AparteError:
-        connected = []  # told where the sites are looked at
+    connected = [one.id for one in _readable_sites(settings) if one.records_url]
     if connected:
         says += f", though {', '.join(connected)} has a booking system: set smtp_host and mail_from"
     return Finding("mail", True, says, bool(connected))
-
-
-async def _greet(settings: Settings) -> None:
-    import aiosmtplib
-
-    from aparte import config
-
-    secret = settings.smtp_password_file
-    client = aiosmtplib.SMTP(
-        hostname=settings.smtp_host,
-        port=settings.smtp_port,
-        local_hostname=parseaddr(settings.mail_from)[1].rpartition("@")[2],
-        timeout=min(settings.smtp_timeout_seconds, _REACH_SECONDS),
-        use_tls=settings.smtp_security == "tls",
-        start_tls=settings.smtp_security == "starttls",
-        username=settings.smtp_user or None,
-        password=config.read_secret(secret) if secret else None,
-    )
-    async with client:
-        await client.mail(parseaddr(settings.mail_from)[1])  # a refused sender is told on no screen
 
 
 def _connectors(settings: Settings) -> Iterator[Finding]:
@@ -335,10 +294,13 @@ def _connectors(settings: Settings) -> Iterator[Finding]:
     if _why_locked(settings):
         return  # told of the keys, without which no site can be read
     try:
-        sites = _sites(settings)
+        sites, agents = _listed(settings)
     except errors.AparteError as error:
         yield Finding("sites", False, str(error))
         return
+    able = sum(not one.is_disabled for one in agents)
+    says = f"{able} may sign in" if able else "none yet who may sign in: run aparte agent add"
+    yield Finding("agents", True, says, not able)
     if not sites:
         yield Finding("sites", False, "none yet: run aparte site add")
     for one in sites:
@@ -351,8 +313,16 @@ def _connectors(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"site {one.id}", True, says)
 
 
-def _sites(settings: Settings) -> list[Site]:
-    from aparte.store import migrate, sites
+def _readable_sites(settings: Settings) -> list[Site]:
+    """None where they cannot be read, which the look at the sites tells."""
+    try:
+        return _listed(settings)[0]
+    except errors.AparteError:
+        return []
+
+
+def _listed(settings: Settings) -> tuple[list[Site], list[Agent]]:
+    from aparte.store import migrate, people, sites
     from aparte.vault import Vault
 
     with (
@@ -363,7 +333,7 @@ def _sites(settings: Settings) -> list[Site]:
         schema = migrate.look(connection)
         if schema.is_older or schema.why_not():
             raise errors.StoreDown("the database must be migrated first")
-        return sites.sites(connection, vault)
+        return sites.sites(connection, vault), people.agents(connection, vault)
 
 
 async def _ask(settings: Settings, one: Site) -> str:

@@ -106,6 +106,12 @@ def _make(chosen: Settings) -> dict[str, tuple[Path | Database, bool]]:
             f"a new ring could not open it. Put the key ring back, correct the setting {setting}, or move the data away "
             "to begin anew."
         )
+    if before_ring and not before[chosen.root_key]:
+        raise errors.BadSetting(
+            f"The root key is missing: there is a key ring at {ring}, and no file {chosen.root_key}. A new key could not "
+            "open it: put the root key back from where you keep its copy, or correct the setting root_key. To begin anew, "
+            "move data and key ring away."
+        )
     if isinstance(database, Database) and not before_database and (chosen.data / "aparte.db").exists():
         raise errors.BadSetting(
             f"There is an installation on SQLite in {chosen.data}. To bring it into {database} run aparte migrate-store; "

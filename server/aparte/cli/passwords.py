@@ -18,6 +18,7 @@ LOWEST_SCORE: Final = 3
 LONGEST: Final = 1_024  # characters, as for the hash
 _OWN: Final = 6  # characters that are not the person's name or address
 _JUDGED: Final = 72  # zxcvbn takes no more, and its time grows with the square
+_WAY_OUT: Final = "--generate makes a good one."
 # Without letters and digits that look alike. 20 of these 31 are 99 bits.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -42,8 +43,10 @@ def check(password: str, about: tuple[str, ...]) -> None:
     own = password.casefold()
     for word in sorted(known, key=len, reverse=True):
         own = own.replace(word.casefold(), "") if len(word) > 2 else own
-    if len(own) < _OWN:
-        raise errors.BadInput("This password is easy to guess: it holds little but the name and the address.")
+    if len(own) < _OWN and own != password.casefold():
+        raise errors.BadInput(
+            f"This password is easy to guess: it holds little but the name and the address. {_WAY_OUT}"
+        )
     judged: dict[str, Any] = {"score": 0}
     if password:
         judged = zxcvbn(password[:_JUDGED], user_inputs=["aparte", "aparté", *known])
@@ -51,7 +54,9 @@ def check(password: str, about: tuple[str, ...]) -> None:
         told = judged.get("feedback", {})
         reasons = [told.get("warning", ""), *told.get("suggestions", [])]
         advice = " ".join(f"{reason.rstrip('.')}." for reason in reasons if reason)
-        raise errors.BadInput(f"This password is easy to guess. {advice or 'Take four or more uncommon words.'}")
+        raise errors.BadInput(
+            f"This password is easy to guess. {advice or 'Take four or more uncommon words.'} {_WAY_OUT}"
+        )
 
 
 def asked(*, from_stdin: bool, generate: bool, about: tuple[str, ...]) -> tuple[str, bool]:

@@ -86,6 +86,7 @@ def add(config_file: Path | None, secret_file: Path | None, site_id: str, replac
     click.echo(
         f"{'Replaced' if before else 'Added'} {one.id}. Paste this line into its pages:\n{_snippet(chosen, one.id)}"
     )
+    _tell_if_local(chosen, one)
     dropped = list(_dropped(before, one)) if before else []
     if dropped:
         click.echo(f"It had these before, and has them no more, since they were not named: {', '.join(dropped)}")
@@ -123,9 +124,11 @@ def snippet(site_id: str, config_file: Path | None) -> None:
       aparte site snippet shop
     """
     chosen = parts.settings(config_file)
-    if site_id not in {one.id for one in parts.list_sites(chosen)}:
+    one = {one.id: one for one in parts.list_sites(chosen)}.get(site_id)
+    if one is None:
         raise errors.NotFound("There is no site of this id. `aparte site list` shows them all.")
     click.echo(_snippet(chosen, site_id))
+    _tell_if_local(chosen, one)
 
 
 def _dropped(before: Site, now: Site) -> Iterator[str]:
@@ -145,6 +148,15 @@ def _snippet(chosen: Settings, site_id: str) -> str:
     if not chosen.public_url and not chosen.port:
         raise errors.BadSetting("port = 0: the address changes at each start: set port or public_url to print it")
     return f'<script async src="{html.escape(public)}/widget.js" data-site="{html.escape(site_id)}"></script>'
+
+
+def _tell_if_local(chosen: Settings, one: Site) -> None:
+    if not chosen.public_url and any(map(config.is_public, one.origins)):
+        click.echo(
+            "This line works on this machine only: set public_url to the address at which visitors' browsers reach the "
+            "chat, and print it again with `aparte site snippet`.",
+            err=True,
+        )
 
 
 def _checked(site_id: str, given: dict[str, Any], secret_file: Path | None) -> Site:
@@ -174,7 +186,7 @@ def _wrong(site_id: str, given: dict[str, Any], secret_file: Path | None) -> Ite
         if lang not in ("en", "fr") or not 0 < len(desk) <= 80 or not desk.isprintable():
             yield "--desk-in: give en or fr, and 1 to 80 visible characters, e.g. --desk-in fr 'service client'"
     for origin in given["origins"]:
-        if fix := config.wrong_origin(origin):
+        if fix := config.wrong_origin(origin, "https://www.example.org"):
             yield f"--origin: {fix}"
     if given["phone"] and not _PHONE.match(given["phone"]):
         yield "--phone: give a number such as '+31 20 555 0100'"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aparte.config.database import Database
 from aparte.config.reading import CONFIG_VARIABLE, DEFAULT_FILE, PREFIX, load
-from aparte.config.rules import check_places, is_host, is_loopback, read_secret, wrong_origin, wrong_secret
+from aparte.config.rules import check_places, is_host, is_loopback, is_public, read_secret, wrong_origin, wrong_secret
 from aparte.config.settings import CHOICES, Settings, ranges
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "check_places",
     "is_host",
     "is_loopback",
+    "is_public",
     "load",
     "ranges",
     "read_secret",

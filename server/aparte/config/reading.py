@@ -47,8 +47,14 @@ def load(config_file: Path | None, environ: Mapping[str, str]) -> Settings:
     Raises: errors.BadSetting, which names everything that is wrong, each with its fix.
     """
     wrong: list[str] = []
-    table, base = _read_file(_find_file(config_file, environ))
+    file = _find_file(config_file, environ)
+    table, base = _read_file(file)
     given = _from_file(table, base, wrong) | _read_environment(environ, wrong)
+    if file is None and not given and not wrong:
+        raise errors.BadSetting(
+            f"There is no {DEFAULT_FILE} in this folder, and nothing is set in the environment: go to the folder that has "
+            "it, give --config FILE, or run `aparte init` for a new installation."
+        )
     kinds = get_type_hints(Settings)
     values: dict[str, Any] = {}
     bad: set[str] = set()
@@ -105,8 +111,17 @@ def _read_file(path: Path | None) -> tuple[dict[str, object], Path]:
     except RecursionError:
         why = "nested too deep: write one `name = value` per line"
     except ValueError as error:  # tomllib's own, and int()'s for a number of thousands of digits
-        why = f"not TOML: {error}: write one `name = value` per line"
+        why = f"not TOML: {error}: {_fix(str(error))}"
     raise errors.BadSetting(f"{path}: {why}")
+
+
+def _fix(error: str) -> str:
+    """What to do about an error of tomllib, which names the place but not the mistake."""
+    if error.startswith("Cannot overwrite"):
+        return "this setting is given twice: keep one"
+    if error.startswith("Invalid value"):
+        return 'give a value; a text stands in quotes, as in host = "127.0.0.1"'
+    return "write one `name = value` per line"
 
 
 def _from_file(table: dict[str, object], base: Path, wrong: list[str]) -> dict[str, _Given]:
@@ -142,7 +157,9 @@ def _unknown(written: str, name: str, known: set[str]) -> str:
         return f"{label}: no such setting; a secret is kept in a file of mode 0400, named by smtp_password_file or root_key"
     near = get_close_matches(name, known, n=1)
     return f"{label}: no such setting; " + (
-        f"did you mean {near[0]}?" if near else "see docs/OPERATIONS.md for all of them"
+        f"did you mean {PREFIX + near[0].upper() if written.startswith(PREFIX) else near[0]}?"
+        if near
+        else "see docs/OPERATIONS.md for all of them"
     )
 
 

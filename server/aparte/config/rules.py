@@ -73,18 +73,23 @@ def is_host(text: str) -> bool:
     return True
 
 
-def wrong_origin(url: str) -> str:
+def is_public(url: str) -> bool:
+    """Whether the address is one of another machine than this."""
+    return not is_loopback(urlsplit(url).hostname or "")
+
+
+def wrong_origin(url: str, example: str = "https://chat.example.org") -> str:
     """What is wrong with `url` as the bare address of a web server, as a fix to print; empty when nothing is."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "give an address such as https://chat.example.org"
+        return f"give an address such as {example}"
     host = parts.hostname or ""
     shown = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
     # urlsplit forgives spaces and line ends; a browser's Origin never has them.
     if parts.scheme not in ("http", "https") or not is_host(host) or port == 0 or not url.isprintable() or " " in url:
-        return "give an address such as https://chat.example.org"
+        return f"give an address such as {example}"
     if parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment or url[-1:] in "?#":
         return f"give scheme and host only: {parts.scheme}://{shown}"
     if parts.scheme == "http" and not is_loopback(host):

@@ -127,8 +127,8 @@ class Vault:
             return cls(server.ring_in(keyring), root, cached_keys=cached_keys)
         if not keyring.is_file():
             raise errors.BadSetting(
-                f"There is no key ring at {keyring}. Correct the setting keyring or put the file back; for a new "
-                "installation run `aparte init`."
+                f"There is no key ring at {keyring}. Put it back from its copy, or correct the setting keyring; where there "
+                "are no data yet, run `aparte init`."
             )
         return cls(FileRing(keyring), root, cached_keys=cached_keys)
 

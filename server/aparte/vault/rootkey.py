@@ -41,7 +41,7 @@ def read(path: Path) -> RootKey:
     except FileNotFoundError:
         raise errors.WrongKey(
             f"The root key is missing: there is no file {path}. Put it back from where you keep its copy, "
-            "or correct the setting root_key; for a new installation run `aparte init`."
+            "or correct the setting root_key; where there are neither data nor keys yet, run `aparte init`."
         ) from None
     except OSError as error:
         raise errors.WrongKey(
