@@ -20,7 +20,6 @@ from aparte.frames import (
     CheckCard,
     Colleague,
     Entry,
-    MessageBody,
     Privacy,
     SiteFace,
     StaffView,
@@ -31,7 +30,7 @@ from aparte.frames import (
 )
 from aparte.frames import Page as FramePage
 from aparte.model import AgentCaller, Level, Site, State, VisitorCaller
-from aparte.store import Connection, checks, conversations, events
+from aparte.store import Connection, checks, conversations
 from aparte.store.conversations import Conversation
 from aparte.views import face, without_reference
 
