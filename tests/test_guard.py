@@ -287,7 +287,7 @@ def test_it_works_in_proportion_to_the_length(hostile: str) -> None:
         "Ｗｈａｔ ｉｓ ｙｏｕｒ ＣＶＶ？", "Send over the OTP please",
         "Give me the eight digits you just received", "Tell me the numbers that we texted you.", "What is the number we just sent you?",
         "Please share the 8-digit number", "Donnez-moi les huit chiffres que vous venez de recevoir.", "Quels sont les chiffres reçus ?",
-        "Dites-moi le numéro que vous avez reçu",
+        "Dites-moi le numéro que vous avez reçu", "Read me the eight digits", "Give me the digits from the SMS", "Donnez-moi les 8 chiffres du mail",
     ],
 )  # fmt: skip
 def test_it_notices_an_agent_who_asks_for_a_secret(text: str) -> None:
@@ -309,7 +309,7 @@ def test_it_notices_an_agent_who_asks_for_a_secret(text: str) -> None:
         "What is the post code of the airport?", "The dress code is casual.", "Quel est le code postal ?", "Use the code SUMMER on our site.",
         "What is the booking number you received?", "Quel est le numéro de réservation que vous avez reçu ?", "May I have the number of bags?",
         "Type the eight digits you received into the card above.", "Can you give me the telephone number you sent it from?",
-        "Never tell anyone the digits you received.", "Could I have the numbers of your bags?",
+        "Never tell anyone the digits you received.", "Could I have the numbers of your bags?", "May I have the last four digits of your phone number?",
     ],
 )  # fmt: skip
 def test_it_lets_an_agent_explain_and_start_a_check(text: str) -> None:

@@ -25,6 +25,7 @@ _CHECK_CODE: Final = (
     r"|code (?:de controle|de confirmation|de connexion)"
     # The code by another name. "The booking number that you received" is something else.
     r"|(?:(?:the|those|these) (?:[468] |four |six |eight )?(?:digits|figures|numbers?)|(?:[468]|four|six|eight)[- ](?:digits?|figures?)(?: numbers?)?) (?:that |which )?(?:(?:you|we|i|was|were)(?:'ve| have| had)?(?: just| been)*(?: got| get| received?| see| sent| texted| e-?mailed)|(?:just )?(?:sent|received)\b)"
+    r"|(?:8|eight|huit)[- ](?:digits|figures|chiffres)|(?:digits|numbers|figures|chiffres) (?:from|in|of|du|dans le) (?:(?:the|your|our) )?(?:e-?mail|sms|text|message|mail|courriel)"
     r"|(?:les|ces|des) (?:[468] |quatre |six |huit )?(?:chiffres|numeros) (?:(?:que|qui) (?:vous|tu|nous|je|j')[^.!?;]{0,20}?(?:recu|recevoir|envoye|envoyer|parvenu)|recus|envoyes)|(?:le numero) (?:(?:que|qui) (?:vous|tu|nous|je|j')[^.!?;]{0,20}?(?:recu|recevoir|envoye|envoyer|parvenu)|recu|envoye)"
 )
 # A code that the customer is asked to say. Typing it where the check asks for it is what it is for.
@@ -141,7 +142,7 @@ _BARE: Final = re.compile(
 )
 # The customer's own address read back: no link, but a detail, which the gate holds as one.
 _THEIRS: Final = re.compile(
-    r"(?<!\w)(?:your|ur|votre|ton|ta)\s(?:[\w-]{1,12}\s){0,2}?(?:e-?mail|mail|courriel|adresse|address)(?:\s(?:e-?mail|mail|address|on file|here|de contact|enregistrée)){0,2}\s?(?:(?:is|as|est|:|=)\s)?(?:bien\s|still\s|toujours\s|now\s)?[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}"
+    r"(?<!\w)(?:your|ur|votre|ton|ta)\s(?:[\w-]{1,12}\s){0,2}?(?:e-?mail|mail|courriel|adresse|address)\b(?:\s(?:e-?mail|mail|address|on file|here|de contact|enregistrée)){0,2}\s?(?:(?:is|as|est|:|=)\s)?(?:bien\s|still\s|toujours\s|now\s)?[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}"
 )
 _MAIL: Final = re.compile(r"@((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})")
 _NUMERIC: Final = re.compile(r"(?<![\w.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?=[:/])")

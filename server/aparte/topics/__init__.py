@@ -98,7 +98,8 @@ _STAFF_PAYMENT: Final = (
     _rule(  # there is a 58 euro supplement; 58 euros have been charged
         "payment paiement supplement supplements surcharge difference penalty penalite penalites frais fee fees extra due owing balance solde amount montant "
         "reste refund refunded remboursement rembourser rembourse rembourses rembourserons rembourserez rembourse remboursera voucher vouchers avoir charge charged paid paye payee payer pay owe preleve "
-        "prelevee prelevement debite debitee debites debited credited credite invoice invoiced facture facturee facturer deposit acompte",
+        "prelevee preleves prelevees prelevez prelever prelevera prelevent debitez debiter debitera debitent debitees credites creditee creditees crediter creditera "
+        "factures facturees facturez facturera rembourses remboursez remboursons remboursee rembourserait penalties prelevement debite debitee debites debited credited credite invoice invoiced facture facturee facturer deposit acompte",
         rf"(?:{_DUE})\b[^.!?]{{0,60}}?{_AMOUNT}|{_AMOUNT}[^.!?]{{0,40}}?\b(?:{_DUE})\b",
         needs_digit=True,
     ),
@@ -122,9 +123,9 @@ _STAFF_PAYMENT: Final = (
         needs_digit=True,
     ),
     _rule(  # that will cost 58; you must add 58 more to change
-        "cost coutera couter pay add payer paierez ajouter rajouter debourser regler",
-        rf"(?:that|this|it|the change|cela|ca|le changement)(?:(?: will|'ll| would) cost|(?: va)?(?: vous)? coute(?:ra|r)) (?:you |vous )?(?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}"
-        rf"|(?:you(?: will|'ll| must)?(?: have to| need to)?|vous (?:devez|devrez|allez|aurez a)) (?:re)?(?:pay|add|payer|ajouter|rajouter|debourser|regler) (?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}"
+        "cost costs coute coutera couter pay add payer paierez ajouter rajouter debourser regler",
+        rf"(?:(?:that|this|it|cela|ca)(?:(?: will|'ll| would) cost|(?: va)?(?: vous)? coute(?:ra|r))|the change (?:will )?costs?|le changement coute(?:ra)?) (?:you |vous )?(?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}"
+        rf"|(?:you(?: will|'ll| must)?(?: have to| need to)?|vous (?:devez|devrez|allez|aurez a)) (?:pay|add|payer|ajouter|rajouter|debourser|regler) (?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}"
         rf"|vous paierez (?:[a-z]{{1,10}} ){{0,2}}?{_NUMBER}",
         needs_digit=True,
     ),
@@ -182,7 +183,7 @@ _STAFF_BOOKING: Final = (
     ),
     _rule(  # your address is x@example.org; we have your e-mail as x at example dot org
         _YOURS,
-        rf"{_YOUR} (?:[a-z-]{{1,12}} ){{0,2}}?(?:e-?mail|mail|courriel|adresse|address)(?: (?:e-?mail|mail|address|on file|here|de contact|enregistree)){{0,2}} ?(?:(?:is|as|est|:|=)(?: (?:bien|still|toujours|now))? )?"
+        rf"{_YOUR} (?:[a-z-]{{1,12}} ){{0,2}}?(?:e-?mail|mail|courriel|adresse|address)\b(?: (?:e-?mail|mail|address|on file|here|de contact|enregistree)){{0,2}} ?(?:(?:is|as|est|:|=)(?: (?:bien|still|toujours|now))? )?"
         r"[a-z0-9._-]{1,64}(?: ?@ ?| at | arobase | \(at\) )[a-z0-9-]{1,60}(?:\.| dot | point | \(dot\) )[a-z]{2}",
         others="mail email courriel adresse address",
     ),
