@@ -9,7 +9,7 @@ import pytest
 
 from aparte.actions import expiry
 from checking import asked, company_is_down, company_writes_otherwise, tries, wrong
-from harness import BOOKING, DUPONT, UNKNOWN_BOOKING, Server, Start
+from harness import BOOKING, DUPONT, JANSEN, OTHER_BOOKING, UNKNOWN_BOOKING, Server, Start
 
 # ── the breaker ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,7 +176,9 @@ async def test_not_me_kills_the_check_freezes_and_alarms(server: Server) -> None
 async def test_not_me_takes_back_what_was_proven(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await server.prove(visitor, thread)
-    await server.post("/api/not-me", {"token": await link_of(server)})
+    for _ in range(2):  # pressed again, it says the same
+        assert (await server.post("/api/not-me", {"token": await link_of(server)})).json() == {"used": True}
+    await claire.event("alarm", code="not_me_used")
     assert (await visitor.event("standing", why="not_me"))["body"]["standing"] == {"level": 0}
     odile = await server.agent("odile")
     assert await claire.refused("unfreeze", conversation=thread, reason="He called us") == "not_found"
@@ -221,13 +223,34 @@ async def test_not_me_of_an_earlier_letter_ends_the_check_under_way_too(server: 
     await claire.event("alarm", code="not_me")
 
 
+async def test_not_me_of_an_earlier_letter_tells_that_a_later_code_was_used(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await asked(server, visitor, thread)
+    first = await link_of(server)
+    check, code = await asked(server, visitor, thread)
+    await visitor.do("code", conversation=thread, check=check, code=code)
+    server.skip(7201)  # what was proven is long over, what was seen is not
+    assert (await server.post("/api/not-me", {"token": first})).json() == {"used": True}
+    await claire.event("alarm", code="not_me_used")
+
+
+async def test_not_me_of_another_booking_is_not_alarmed_by_what_was_used_for_this_one(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await server.prove(visitor, thread)
+    before = server.letters
+    await visitor.do("start_check", conversation=thread, reference=OTHER_BOOKING)
+    await server.mailbox.wait_for(JANSEN, after=before)
+    assert (await server.post("/api/not-me", {"token": await link_of(server)})).json() == {"used": False}
+    await claire.event("alarm", code="not_me")
+
+
 async def test_not_me_of_a_check_that_cannot_be_read_alarms_once(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await asked(server, visitor, thread)
     server.change("UPDATE identity_check SET tries = 4")
     for _ in range(3):
-        assert (await server.post("/api/not-me", {"token": await link_of(server)})).status_code == 204
-    await claire.event("alarm", code="not_me")
+        assert (await server.post("/api/not-me", {"token": await link_of(server)})).json() == {"used": True}
+    await claire.event("alarm", code="not_me_used")  # that it was not is not known
     await claire.settle()
     assert claire.heard("alarm") == []
     await visitor.event("frozen")

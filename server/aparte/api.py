@@ -98,8 +98,7 @@ async def not_me(request: Request) -> Response:
     wait = parts.said.take(f"not-me {address}", time.monotonic())
     if wait is not None:
         raise TooMany(retry_after=wait)
-    await checks.not_me(parts, (await body_of(request, NotMe)).token)
-    return Response(status_code=204, headers={"cache-control": "no-store"})
+    return _json({"used": await checks.not_me(parts, (await body_of(request, NotMe)).token)})
 
 
 # ── what went wrong ─────────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,9 @@ const WORDS = {
     press: 'Stop it: this is not me',
     busy: 'One moment…',
     already: 'Already stopped. The code is worthless and the conversation is frozen; you need do nothing else.',
+    used: 'Stopped, but a code for your booking had already been used in this conversation: somebody may have seen or changed it. Please contact us now, so that we look at it with you. The conversation is frozen, and nobody from us will ask you for a code.',
     call: 'Questions? Call',
+    callNow: 'Call us:',
     done: 'Stopped. The code is worthless now and the conversation is frozen. You need do nothing else, and nobody from us will ask you for a code.',
     failed: 'This link is not complete or names a check that is no longer kept. Open it again from the e-mail.',
     offline: 'The chat server was not reached. Try again in a moment.',
@@ -24,7 +26,9 @@ const WORDS = {
     press: 'Arrêter : ce n’est pas moi',
     busy: 'Un instant…',
     already: 'Déjà arrêté. Le code n’a plus aucune valeur et la conversation est gelée ; vous n’avez rien d’autre à faire.',
-    call: 'Une question ? Appelez le',
+    used: 'C’est arrêté, mais un code pour votre réservation avait déjà servi dans cette conversation : quelqu’un a pu la voir ou la modifier. Contactez-nous dès maintenant pour que nous la vérifiions avec vous. La conversation est gelée, et personne chez nous ne vous demandera de code.',
+    call: 'Une question ? Appelez le',
+    callNow: 'Appelez-nous :',
     done: 'C’est arrêté. Le code n’a plus aucune valeur et la conversation est gelée. Vous n’avez rien d’autre à faire, et personne chez nous ne vous demandera de code.',
     failed: 'Ce lien est incomplet ou désigne une vérification qui n’est plus conservée. Ouvrez-le de nouveau depuis le courriel.',
     offline: 'Le serveur n’a pas répondu. Réessayez dans un instant.',
@@ -52,11 +56,12 @@ const says = element('p', '');
 says.setAttribute('role', 'status');
 const button = element('button', words.press);
 button.type = 'button';
-const call = element('p', phone && `${words.call} `);
+const call = element('p', '');
+const invitation = element('span', `${words.call} `);
 if (phone) {
   const link = element('a', phone);
   link.href = `tel:${phone.replace(/[^+\d]/g, '')}`;
-  call.append(link);
+  call.append(invitation, link);
 }
 const company = element('p', name);
 company.className = 'company';
@@ -64,12 +69,17 @@ main.append(company, element('h1', words.title), element('p', words.text), butto
 document.title = [words.title, name].filter(Boolean).join(' · ');
 document.getElementById('app')?.replaceWith(main);
 
-/** The page remembers it, in its place of the history alone: who reloads it is told the same. @param {string} sentence */
-function stopped(sentence) {
+/**
+ * The page remembers it, in its place of the history alone: who reloads it is told the same.
+ * @param {string} sentence
+ * @param {boolean} wasUsed the code had proven somebody before
+ */
+function stopped(sentence, wasUsed) {
   button.remove();
-  says.textContent = sentence;
+  says.textContent = wasUsed ? words.used : sentence;
+  if (wasUsed) invitation.textContent = `${words.callNow} `;
 }
-if (history.state?.stopped) stopped(words.already);
+if (history.state?.stopped) stopped(words.already, history.state.used);
 
 button.addEventListener('click', async () => {
   button.disabled = true;
@@ -83,8 +93,9 @@ button.addEventListener('click', async () => {
     });
     sentence = answer.status === 404 || answer.status === 400 ? words.failed : words.offline;
     if (answer.ok) {
-      history.replaceState({ stopped: true }, '');
-      stopped(words.done);
+      const { used } = await answer.json();
+      history.replaceState({ stopped: true, used }, '');
+      stopped(words.done, used);
       return;
     }
   } catch {

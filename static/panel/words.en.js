@@ -155,6 +155,7 @@ export const words = {
   lineDue: (/** @type {string} */ amount) => `${amount} due, nothing charged`,
   alarms: {
     not_me: 'The owner of the booking says: this is not me. The conversation is frozen.',
+    not_me_used: 'The owner of the booking says: this is not me, and a code for it had already been used: somebody was verified by it. Look at what was shown or changed since, and undo it. The conversation is frozen.',
     many_sends: 'Many codes were asked for this booking. Be careful.',
     tries_used: 'All tries at the code are used. It may be somebody else.',
     record_tries: 'Too many codes were tried for this booking today; none counts until tomorrow. The telephone stays open.',

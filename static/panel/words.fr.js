@@ -144,6 +144,7 @@ export const words = {
   lineDue: (amount) => `${amount} à régler, rien n’est débité`,
   alarms: {
     not_me: 'Le titulaire de la réservation dit : ce n’est pas moi. La conversation est gelée.',
+    not_me_used: 'Le titulaire de la réservation dit : ce n’est pas moi, et un code pour elle avait déjà servi : quelqu’un a été vérifié grâce à lui. Regardez ce qui a été montré ou modifié depuis, et annulez-le. La conversation est gelée.',
     many_sends: 'Beaucoup de codes ont été demandés pour cette réservation. Prudence.',
     tries_used: 'Tous les essais sont épuisés. Ce peut être quelqu’un d’autre.',
     record_tries: 'Trop de codes ont été essayés aujourd’hui pour cette réservation ; aucun ne compte avant demain. Le téléphone reste ouvert.',

@@ -191,19 +191,20 @@ def not_me_link(vault: Vault, check_id: str) -> str:
     return f"{check_id}.{vault.mac('link', 'not_me', check_id)[:16].hex()}"
 
 
-async def not_me(parts: Parts, link: str) -> None:
-    """The link in the letter was pressed. Raises NotFound for a link that we did not make."""
+async def not_me(parts: Parts, link: str) -> bool:
+    """The link in the letter was pressed. Returns: whether a code had been used before it, as `Life.kill` says. Raises
+    NotFound for a link that we did not make."""
     check_id = link.partition(".")[0]
     if not hmac.compare_digest(link.encode(), not_me_link(parts.store.vault, check_id).encode()):
         raise NotFound("This link is not complete. Open it again from the letter.")
 
-    def apply(tx: Tx) -> None:
+    def apply(tx: Tx) -> bool:
         conversation = checks.conversation_of(tx.connection, check_id)
         if conversation is None:
             raise NotFound("This link names a check that is no longer kept.")
-        parts.life.kill(tx, tx.conversation(conversation), check_id)
+        return parts.life.kill(tx, tx.conversation(conversation), check_id)
 
-    await parts.store.write(apply)
+    return await parts.store.write(apply)
 
 
 # ── the worker's part ───────────────────────────────────────────────────────────────────────────────────────

@@ -58,7 +58,7 @@ class StandingBody(Part):
 
 
 class AlarmBody(Part):
-    code: str  # not_me, many_sends, tries_used, record_tries, mail_down, records_down
+    code: str  # not_me, not_me_used, many_sends, tries_used, record_tries, mail_down, records_down
 
 
 class ActBody(Part):

@@ -295,12 +295,19 @@ class Life:
         tx.append(row, "standing", body, sender=SYSTEM, visible=True)
         tx.audit(SYSTEM, "level.down", row.id, why)
 
-    def kill(self, tx: Tx, row: Conversation, check_id: str) -> None:
-        """ "This is not me": the check dies and the one after it, the conversation freezes, the panel is alarmed."""
+    def kill(self, tx: Tx, row: Conversation, check_id: str) -> bool:
+        """ "This is not me": the check dies and the one after it, the conversation freezes, the panel is alarmed.
+
+        Returns: whether it came too late: a code for this record had proven somebody here, who may have seen or
+        changed it. Of a check that cannot be authenticated that is not known, so it is taken for used.
+        """
         check = self._find(tx, row, check_id)
+        was_used = True
         if check.state == "killed" if check is not None else row.is_frozen:
-            return  # pressed again
+            return check.secret.was_used if check is not None else was_used  # pressed again
         if check is not None:
+            was_used = checks.was_verified(tx.connection, row, check.record)
+            check.secret = msgspec.structs.replace(check.secret, was_used=was_used)
             self.end(tx, row, check, "killed")
         live = self.live(tx, row)
         if live is not None:
@@ -310,5 +317,6 @@ class Life:
         if not row.is_frozen:
             row.is_frozen = True
             tx.append(row, "frozen", EmptyBody(), sender=SYSTEM, visible=True)
-        tx.append(row, "alarm", AlarmBody("not_me"), sender=SYSTEM, visible=False)
+        tx.append(row, "alarm", AlarmBody("not_me_used" if was_used else "not_me"), sender=SYSTEM, visible=False)
         tx.audit(SYSTEM, "check.not_me", row.id, check_id)
+        return was_used

@@ -29,6 +29,7 @@ class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
     contact: str = ""  # masked
     located: str = ""  # as the company writes it; "" before it has said so. No screen shows it before the proof
     late: bool = False  # the card says that the letter is late
+    was_used: bool = False  # "not me" came too late: a code for this record had proven somebody here
 
 
 @dataclass(slots=True)
@@ -113,6 +114,13 @@ def conversation_of(connection: Connection, check: str) -> str | None:
         select(identity_check.c.conversation_id).where(identity_check.c.id == check)
     ).scalar_one_or_none()
     return None if found is None else str(found)
+
+
+def was_verified(connection: Connection, row: Conversation, record: bytes | None) -> bool:
+    """Whether a code for this record has ever proven somebody in this conversation."""
+    c = identity_check.c
+    query = select(c.id).where(c.conversation_id == row.id, c.record_index == record, c.state == "verified").limit(1)
+    return connection.execute(query).first() is not None
 
 
 def overdue(connection: Connection, now: float, limit: int) -> list[tuple[str, str]]:
