@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 
+import pytest
+
 from aparte.actions import expiry, tokens
 from aparte.identity import METHODS, email_code
+from aparte.identity.life import has_shape
 from aparte.store import people
 from checking import asked, tries, wrong
 from clients import SITE, Visitor, new_cid, new_visitor_token
@@ -14,6 +17,7 @@ from harness import (
     BOOKING,
     JANSEN,
     OTHER_BOOKING,
+    UNKNOWN_BOOKING,
     Server,
     Start,
 )
@@ -313,3 +317,53 @@ async def test_all_refusals_of_a_code_are_one(server: Server) -> None:
     for answer in answers:
         answer.pop("cid")
     assert all(answer == answers[0] for answer in answers)
+
+
+# ── which booking ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_another_booking_number_takes_the_place_of_a_mistyped_one(server: Server) -> None:
+    visitor, _, thread = await server.meeting()
+    await visitor.do("start_check", conversation=thread, reference=UNKNOWN_BOOKING.lower())
+    mistyped = await visitor.check("started")
+    assert (mistyped["own"], mistyped["reference"]) == (True, UNKNOWN_BOOKING)  # his own input, in its normal form
+    await visitor.do("start_check", conversation=thread, reference=BOOKING)
+    assert (await visitor.check("ended"))["id"] == mistyped["id"]
+    running = await visitor.check("started")
+    assert running["reference"] == BOOKING
+    assert running["sends_left"] == mistyped["sends_left"] - 1  # another number gives no more letters
+    await visitor.do("code", conversation=thread, check=running["id"], code=await server.code())
+
+
+async def test_what_the_agent_gave_stays_with_staff(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await claire.do("ask_check", conversation=thread, reference=BOOKING)
+    card = await visitor.check("started")
+    assert {"own", "reference"}.isdisjoint(card)
+    assert BOOKING not in visitor.everything
+
+
+@pytest.mark.parametrize("reference", ["ABC", "QX7T4P7", "QX7T4É", "../../", "QX7T4"])
+async def test_a_number_of_another_form_is_refused_at_once(server: Server, reference: str) -> None:
+    visitor, claire, thread = await server.meeting()
+    assert await visitor.refused("start_check", conversation=thread, reference=reference) == "bad_reference"
+    assert await claire.refused("ask_check", conversation=thread, reference=reference) == "bad_reference"
+    assert server.rows("SELECT count(*) FROM identity_check") == [(0,)]  # and counts as no letter
+
+
+@pytest.mark.parametrize(
+    ("reference", "formats", "fits"),
+    [
+        ("AB1234", ("XXXXXX",), True),
+        ("AB1234", ("999999", "AA-9999"), True),
+        ("A11234", ("AA-9999",), False),
+        ("ABCDEF", ("999999",), False),
+        ("AB123", ("XXXXXX",), False),
+        ("AB\u0661234", ("XXXXXX",), False),
+        ("ABC", (), True),
+        ("AB", (), False),
+        ("A" * 41, (), False),
+    ],
+)
+def test_the_form_of_a_reference_is_by_the_masks(reference: str, formats: tuple[str, ...], fits: bool) -> None:
+    assert has_shape(reference, formats) is fits

@@ -30,12 +30,20 @@ from aparte.frames import (
 )
 from aparte.model import Agent, Role, Site
 from aparte.store import Directory, Stored
-from aparte.views import face, staff_event, visitor_event
+from aparte.views import card_for_visitor, face, staff_event, visitor_event
 from harness import DUPONT, Server, email_of
 
 # Every field of every body, with a value that is not its default.
 CARD = CheckCard(
-    id="c", state="started", until=2.0, tries_left=3, sends_left=2, named=True, late=True, reference="REFERENCE"
+    id="c",
+    state="started",
+    until=2.0,
+    tries_left=3,
+    sends_left=2,
+    named=True,
+    late=True,
+    own=True,
+    reference="REFERENCE",
 )
 STANDING = Standing(level=2, until=2.0, most=3.0, idle=4, contact="m•••••@e••••••.org", reference="REFERENCE")
 FULL: dict[str, Part] = {
@@ -55,7 +63,10 @@ FULL: dict[str, Part] = {
     "unreadable": EmptyBody(),
 }
 
-CARD_FIELDS = {f"check.{name}" for name in ("id", "state", "until", "tries_left", "sends_left", "named", "late")}
+CARD_FIELDS = {
+    f"check.{name}"
+    for name in ("id", "state", "until", "tries_left", "sends_left", "named", "late", "own", "reference")
+}
 STANDING_FIELDS = {f"standing.{name}" for name in ("level", "until", "most", "idle", "contact")} | {"why"}
 VISITOR_BODY: dict[str, set[str]] = {
     "message": {"text", "removed"},
@@ -76,7 +87,6 @@ STAFF_BODY: dict[str, set[str]] = {
     "held": {"held", "text", "code", "topic"},
     "dropped": {"held"},
     "assigned": {"agent.name", "agent.role", "agent_id", "by"},
-    "check": CARD_FIELDS | {"check.reference"},
     "standing": STANDING_FIELDS | {"standing.reference"},
     "alarm": {"code"},
     "act": {*VISITOR_BODY["act"], "code", "reference"},
@@ -117,6 +127,12 @@ def seen(view: Any, kind: str, sender: str) -> tuple[set[str], set[str]]:
     frame = json.loads(msgspec.json.encode(view(stored(kind, sender), DIRECTORY)))
     body = frame.pop("body")
     return paths(frame), paths(body) if body else set()
+
+
+def test_a_visitor_sees_no_other_reference_than_the_own() -> None:
+    card = msgspec.structs.replace(CARD, own=False)
+    assert card_for_visitor(card) == msgspec.structs.replace(card, reference="")
+    assert card_for_visitor(CARD) is CARD
 
 
 def test_the_lists_are_whole() -> None:

@@ -7,6 +7,7 @@ AparteError
 │   ├── TooLong         more than a message may hold
 │   ├── CidConflict     the same client id with another body
 │   ├── BadState        not in the conversation's present state
+│   ├── BadReference    not the form of a booking number of the site
 │   └── BadSetting      a setting is wrong; names it and the fix
 ├── Denied              the sender may not do this
 │   ├── NotFound        absent and forbidden look the same
@@ -58,6 +59,11 @@ class BadInput(AparteError):
     status = 400
     close = 4400
     sentence = "That cannot be accepted as it is. Correct it and send it again."
+
+
+class BadReference(BadInput):
+    code = "bad_reference"
+    sentence = "That is not the form of a booking number here. Look at the letters and digits again."
 
 
 class BadFrame(BadInput):

@@ -6,7 +6,7 @@ Knows, field by field, what is a visitor's and what is staff's. Must not know so
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -41,12 +41,14 @@ def _message(body: MessageBody) -> Part:
     return _replace(body, held="") if body.held else body
 
 
-_Named = TypeVar("_Named", CheckCard, Standing)
+def card_for_visitor(card: CheckCard) -> CheckCard:
+    """A check as the visitor may see it: with no other reference than the one that he gave."""
+    return card if card.own else cast("CheckCard", _replace(card, reference=""))
 
 
-def without_reference(part: _Named) -> _Named:
-    """A check or a standing as the visitor may see it."""
-    return cast("_Named", _replace(part, reference=""))
+def standing_for_visitor(standing: Standing) -> Standing:
+    """What is proven as the visitor may see it: without the company's reference."""
+    return cast("Standing", _replace(standing, reference=""))
 
 
 _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
@@ -54,8 +56,8 @@ _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
     "assigned": lambda body: AssignedBody(body.agent),
     "closed": lambda body: body,
     "reopened": lambda body: body,
-    "check": lambda body: CheckBody(without_reference(body.check)),
-    "standing": lambda body: StandingBody(without_reference(body.standing), body.why),
+    "check": lambda body: CheckBody(card_for_visitor(body.check)),
+    "standing": lambda body: StandingBody(standing_for_visitor(body.standing), body.why),
     "frozen": lambda body: body,
     "unfrozen": lambda body: body,
     "act": lambda body: ActBody(body.act, body.state, body.title, body.label, body.due),

@@ -274,6 +274,7 @@ export const words = {
   errors: {
     bad_frame: 'The server did not understand this. Reload the page.',
     too_long: 'A message holds at most 4,000 characters. Shorten it.',
+    bad_reference: 'That is not the form of a booking number of this site. Ask the customer for it again.',
     cid_conflict: 'This was sent before with another text. Send it again.',
     bad_state: 'The conversation has changed meanwhile. Look again.',
     denied: 'You may not do this.',

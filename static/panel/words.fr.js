@@ -255,6 +255,7 @@ export const words = {
   errors: {
     bad_frame: 'Le serveur n’a pas compris. Rechargez la page.',
     too_long: 'Un message compte au plus 4 000 caractères. Raccourcissez-le.',
+    bad_reference: 'Ce n’est pas la forme d’un numéro de réservation de ce site. Redemandez-le au client.',
     cid_conflict: 'Ceci a déjà été envoyé avec un autre texte. Envoyez à nouveau.',
     bad_state: 'La conversation a changé entre-temps. Regardez à nouveau.',
     denied: 'Vous ne pouvez pas faire cela.',

@@ -17,6 +17,7 @@ export interface CheckCard {
   sends_left?: number;
   named?: boolean;
   late?: boolean;
+  own?: boolean;
   reference?: string;
 }
 export interface Standing {

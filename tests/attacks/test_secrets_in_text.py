@@ -202,8 +202,8 @@ async def test_no_reason_for_an_override_carries_a_secret(start: Start) -> None:
 @pytest.mark.parametrize("text", [CARD, "4242 4242 4242 4242", "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢", "NL91ABNA0417164300"])
 async def test_a_secret_is_no_reference_and_no_option(server: Server, text: str) -> None:
     visitor, desk, thread = await server.meeting("Hello")
-    assert await visitor.refused("start_check", conversation=thread, reference=text) == "bad_input"
-    assert await desk.refused("ask_check", conversation=thread, reference=text) == "bad_input"
+    assert await visitor.refused("start_check", conversation=thread, reference=text) == "bad_reference"
+    assert await desk.refused("ask_check", conversation=thread, reference=text) == "bad_reference"
     await server.prove(visitor, thread, BOOKING)
     answer = await desk.ask("change", conversation=thread, option=text)
     await desk.settle()

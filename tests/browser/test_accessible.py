@@ -172,6 +172,27 @@ async def _ends(seen: Findings, customer: Customer, agent: Agent) -> None:
     await seen.look("panel closed", agent.page)
 
 
+async def _mistypes(seen: Findings, customer: Customer) -> None:
+    """A number that nobody has is no dead end; one of another form is refused at once."""
+    number, send = customer.card.get_by_label(customer.w["reference"]), customer.w["send code"]
+    await number.fill("zz9zz9")
+    await customer.card.get_by_role("button", name=send).click()
+    code = customer.card.get_by_label(customer.w["code"])
+    await expect(code).to_be_focused()
+    await expect(customer.card).to_contain_text("ZZ9ZZ9")
+    await seen.look("widget check of a mistyped number", customer.frame)
+    await customer.card.get_by_role("button", name=customer.w["other booking"]).click()
+    await expect(number).to_be_focused()
+    await number.fill("ABC")
+    await customer.card.get_by_role("button", name=send).click()
+    await expect(customer.card.get_by_role("alert")).to_contain_text(customer.w["no number"])
+    await seen.look("widget check number refused", customer.frame)
+    await customer.card.get_by_role("button", name=customer.w["back to code"]).click()
+    await expect(code).to_be_focused()
+    await expect(customer.card).not_to_contain_text(customer.w["no number"])
+    await customer.card.get_by_role("button", name=customer.w["other booking"]).click()
+
+
 async def _is_stopped(seen: Findings, customer: Customer, agent: Agent, mailbox: Page) -> None:
     """The owner of the address says that it was not he."""
     await customer.says("…!")
@@ -180,6 +201,7 @@ async def _is_stopped(seen: Findings, customer: Customer, agent: Agent, mailbox:
     await agent.dialog.get_by_label(agent.w["booking number"]).fill("")
     await agent.press("ask", agent.dialog).click()
     await customer.page.bring_to_front()
+    await _mistypes(seen, customer)
     await customer.card.get_by_label(customer.w["reference"]).fill(REFERENCE.lower())
     await seen.look("widget check reference", customer.frame)
     # Every letter with a code has such a link, with a secret of its own; the newest letter is the first.

@@ -48,6 +48,9 @@ CUSTOMER: Final[dict[Lang, dict[str, str]]] = {
         "end": "End the conversation",
         "end yes": "Yes, end it",
         "send code": "Send the code",
+        "other booking": "Another booking number",
+        "back to code": "Back to the code",
+        "no number": "does not look like one of our booking numbers",
         "failed": "That code can no longer be used",
     },
     "fr": {
@@ -88,6 +91,9 @@ CUSTOMER: Final[dict[Lang, dict[str, str]]] = {
         "end": "Terminer la conversation",
         "end yes": "Oui, terminer",
         "send code": "Envoyer le code",
+        "other booking": "Un autre numéro de réservation",
+        "back to code": "Revenir au code",
+        "no number": "ne ressemble pas à l’un de nos numéros de réservation",
         "failed": "Ce code ne peut plus servir",
     },
 }

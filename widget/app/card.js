@@ -16,16 +16,22 @@ const DIGITS = 8;
 /** The check that can still succeed. `isAnew`: the last one cannot, and the customer wants another. @param {Props & {isAnew: boolean}} props */
 export function Check(props) {
   const { check, state, frozen } = props.state.view ?? {};
-  const isOffer = check?.state === 'offered' || props.isAnew;
+  const [other, setOther] = useState(''); // the running check in whose place one for another booking is wanted
+  const isInstead = check?.state === 'started' && check.id === other;
+  const isOffer = check?.state === 'offered' || props.isAnew || isInstead;
   if (!check || frozen || state === 'closed' || !(isOffer || check.state === 'started')) return '';
   return html`<section class="check" aria-label=${props.words.check.title} key=${check.id}>
-    ${isOffer ? html`<${Offer} ...${props} check=${check} />` : html`<${Code} ...${props} check=${check} />`}
+    ${isOffer ? html`<${Offer} ...${props} check=${check} onBack=${isInstead && (() => setOther(''))} />` : html`<${Code} ...${props} check=${check} onOther=${() => setOther(check.id)} />`}
   </section>`;
 }
 
-/** @param {CheckProps} props */
+/** @param {CheckProps & {onBack: false|(() => void)}} props `onBack`: to the code that is awaited */
 function Offer(props) {
-  const { state, talk, words, check } = props;
+  const { state, talk, words, check, onBack } = props;
+  const field = useRef(/** @type {HTMLInputElement|null} */ (null));
+  useEffect(() => {
+    if (onBack) field.current?.focus();
+  }, []);
   const [reference, setReference] = useState('');
   const isBusy = state.asking?.deed === 'start_check';
   const isKnown = check.state === 'offered' && check.named;
@@ -39,17 +45,18 @@ function Offer(props) {
     <h2><${Icon} name="shield" />${words.check.title}</h2>
     <p>${words.check.why}</p>
     ${!isKnown && html`<label>${words.check.reference}
-      <input class="reference" value=${reference} maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false}
+      <input class="reference" ref=${field} value=${reference} maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false}
         onInput=${(/** @type {any} */ event) => setReference(event.target.value)} /></label>`}
     <${Failure} ...${props} />
     <button class="primary wide" disabled=${!canSend}>${words.check.send}</button>
+    ${onBack && html`<div class="row"><button type="button" class="link" onClick=${onBack}>${words.check.back}</button></div>`}
     <${OtherWay} ...${props} />
   </form>`;
 }
 
-/** @param {CheckProps} props */
+/** @param {CheckProps & {onOther: () => void}} props */
 function Code(props) {
-  const { state, talk, words, check } = props;
+  const { state, talk, words, check, onOther } = props;
   const [code, setCode] = useState('');
   const left = useTimeLeft((check.until ?? 0) - state.skew);
   const deed = state.asking?.deed;
@@ -79,6 +86,7 @@ function Code(props) {
   return html`<form onSubmit=${onSubmit}>
     <h2><${Icon} name="shield" />${words.check.title}</h2>
     <p>${words.check.sent}</p>
+    ${check.reference && html`<p>${words.check.reference} <strong>${check.reference}</strong></p>`}
     <label>${words.check.code}
       <span class="cells"><input class="code" ref=${field} value=${code} inputmode="numeric" autocomplete="one-time-code" spellcheck=${false} onInput=${onInput}
         aria-invalid=${isWrong ? 'true' : undefined} aria-describedby="tries" /></span></label>
@@ -89,6 +97,7 @@ function Code(props) {
     <button class="primary wide" disabled=${code.length !== DIGITS || deed === 'code' || left <= 0}>${words.check.verify}</button>
     <div class="row">
       <button type="button" class="link" disabled=${!check.sends_left || Boolean(deed)} onClick=${() => talk.ask('resend', { check: check.id })}>${words.check.resend}</button>
+      <button type="button" class="link" onClick=${onOther}>${words.check.anew}</button>
     </div>
     <${OtherWay} ...${props} />
   </form>`;
@@ -109,9 +118,9 @@ export function Over({ which, words, phone, onAnew }) {
   </section>`;
 }
 
-/** What the server refused, in our words. @param {CheckProps} props */
-function Failure({ state, words }) {
-  const { failure } = state;
+/** What the server refused, in our words; of a number that was given up nothing. @param {CheckProps & {onOther?: () => void}} props */
+function Failure({ state, words, onOther }) {
+  const failure = onOther && state.failure?.deed === 'start_check' ? null : state.failure;
   const isEnough = failure?.code === 'too_many' && failure.deed !== 'code';
   const text = failure && failure.deed !== 'end' && (isEnough ? words.check.enough : (words.errors[failure.code] ?? words.unknownError));
   return html`<div role="alert">${text && html`<p class="bad"><${Icon} name="warn" />${text}</p>`}</div>`;

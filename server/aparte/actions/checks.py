@@ -21,7 +21,7 @@ from aparte.address import mask
 from aparte.delivery import Letter, code_letter, letter_language
 from aparte.errors import (
     AparteError,
-    BadInput,
+    BadReference,
     BadState,
     CodeRefused,
     MailDeferred,
@@ -32,7 +32,7 @@ from aparte.errors import (
 )
 from aparte.frames import AlarmBody
 from aparte.identity import METHODS
-from aparte.identity.life import SYSTEM, Asked, audit_once, normal_reference
+from aparte.identity.life import SYSTEM, Asked, audit_once, has_shape, normal_reference
 from aparte.model import AgentCaller, Caller, VisitorCaller
 from aparte.records import Contact, Located, connector_of
 from aparte.store import Connection, Tx, checks, cid_key, conversations, outbox, people
@@ -59,11 +59,12 @@ def _require_set_up(parts: Parts, row: Conversation) -> None:
 
 
 def _reference(parts: Parts, row: Conversation, given: str, known: str) -> str:
-    """The reference to check, in its normal form. Raises BadInput, BadState."""
+    """The reference to check, in its normal form. Raises BadReference, BadState."""
     _require_set_up(parts, row)
     reference = normal_reference(given or known)
-    if not 3 <= len(reference) <= 40 or guard.clean(given).found:
-        raise BadInput("That is not a booking number.")
+    formats = parts.store.directory.sites[row.site_id].formats
+    if not has_shape(reference, formats) or guard.clean(given).found:
+        raise BadReference()
     return reference
 
 
@@ -113,7 +114,7 @@ async def start(parts: Parts, caller: VisitorCaller, cid: str, conversation: str
         live = parts.life.live(tx, row)
         known = live.secret.reference if live else ""
         named = _reference(parts, row, reference, known)
-        begin = partial(parts.life.start, tx, row, caller.session, named, asked)
+        begin = partial(parts.life.start, tx, row, caller.session, named, asked, is_own=True)
         refused = _begun(tx, row, caller, "check.start", begin)
         return refused or Written(row.id, row.visitor_seq, tx.now)
 

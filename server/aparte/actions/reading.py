@@ -32,7 +32,7 @@ from aparte.frames import Page as FramePage
 from aparte.model import AgentCaller, Level, Site, State, VisitorCaller
 from aparte.store import Connection, checks, conversations
 from aparte.store.conversations import Conversation
-from aparte.views import face, without_reference
+from aparte.views import card_for_visitor, face, standing_for_visitor
 
 SNIPPET_BYTES: Final = 256 << 10  # of an agent's welcome; lines beyond them come without what was said last
 
@@ -48,7 +48,7 @@ def _card(parts: Parts, connection: Connection, row: Conversation, *, staff: boo
     if check is None:
         return None
     card = parts.life.card(connection, row, check, parts.store.now())
-    return card if staff else without_reference(card)
+    return card if staff else card_for_visitor(card)
 
 
 def _standing(parts: Parts, row: Conversation, *, staff: bool) -> Standing | None:
@@ -57,7 +57,7 @@ def _standing(parts: Parts, row: Conversation, *, staff: bool) -> Standing | Non
     if proof is None or gate.level_of(parts.store.vault, row, parts.policy, now) < Level.V2:
         return None
     shown = parts.life.standing(proof, row)
-    return shown if staff else without_reference(shown)
+    return shown if staff else standing_for_visitor(shown)
 
 
 def visitor_view(parts: Parts, connection: Connection, row: Conversation, lang: str = "") -> VisitorView:

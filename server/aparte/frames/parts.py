@@ -41,7 +41,7 @@ class CheckCard(Part):
     """The live check of a conversation. `state`: offered (asks for the booking number), started (a code is on its
     way), failed (tries used up), expired, killed (not me), verified, ended (another took its place). `named`: a
     booking number is known already, so that `start_check` may leave it empty. `late`: the letter could not leave
-    yet and is tried again."""
+    yet and is tried again. `own`: the customer gave the booking number for it."""
 
     id: str
     state: Literal["offered", "started", "failed", "expired", "killed", "verified", "ended"]
@@ -50,7 +50,8 @@ class CheckCard(Part):
     sends_left: int = 0
     named: bool = False
     late: bool = False
-    reference: str = ""  # staff readers only
+    own: bool = False
+    reference: str = ""  # staff readers; the customer when it is `own`
 
 
 class Standing(Part):

@@ -34,6 +34,21 @@ def normal_reference(reference: str) -> str:
     return "".join(char for char in reference.upper() if char.isalnum())
 
 
+def has_shape(reference: str, formats: tuple[str, ...]) -> bool:
+    """Whether a reference in its normal form could be one of this site's, by the masks of `Site.formats`; where there
+    are none, whether it is of a likely length. A shape tells nothing of whether the record exists."""
+    if not formats:
+        return 3 <= len(reference) <= 40
+    return reference.isascii() and any(_fits(reference, normal_reference(mask)) for mask in formats)
+
+
+def _fits(reference: str, mask: str) -> bool:
+    kinds = {"X": str.isalnum, "A": str.isalpha, "9": str.isdigit}
+    return len(reference) == len(mask) and all(
+        kinds[kind](char) if kind in kinds else char == kind for char, kind in zip(reference, mask, strict=True)
+    )
+
+
 def record_index(tx: Tx, site: str, reference: str) -> bytes:
     """The keyed index of a record: equal for equal references of one site, and tells nothing else."""
     return tx.vault.mac("index", "record", site, normal_reference(reference))
@@ -74,6 +89,7 @@ class Life:
             sends_left=max(0, self.settings.code_sends - self._sends(connection, row, now)),
             named=bool(check.secret.reference),
             late=check.secret.late and check.state == "started",
+            own=check.secret.is_own,
             reference=check.secret.reference,
         )
 
@@ -121,8 +137,11 @@ class Life:
         if before is not None:
             self.end(tx, row, before, "ended")
 
-    def start(self, tx: Tx, row: Conversation, session: str, reference: str, asked: Asked) -> Check:
-        """Starts a check of this record for this visitor session, and has a letter sent.
+    def start(
+        self, tx: Tx, row: Conversation, session: str, reference: str, asked: Asked, *, is_own: bool = False
+    ) -> Check:
+        """Starts a check of this record for this visitor session, and has a letter sent. One that runs ends. Args:
+        is_own: the customer gave the reference.
 
         Whether the record exists is not known here, and nothing that a person sees depends on it.
         Raises ChecksPaused; TooMany when too many letters were asked for.
@@ -137,7 +156,7 @@ class Life:
             check = Check(new_id(), row.id, "", None, Secret(), "offered", None, 0, tx.now, tx.now)
             checks.add(tx, row, check)
             row.check_id, row.has_check = check.id, True
-        check.session, check.record, check.secret = session, record, Secret(normal_reference(reference))
+        check.session, check.record, check.secret = session, record, Secret(normal_reference(reference), is_own)
         check.state, check.tries = "started", 0
         # Never equal to a code's hash: an answer to a check without a letter fails like any wrong one.
         check.code_mac = secrets.token_bytes(32)

@@ -26,6 +26,7 @@ class Secret(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of a check that names a person: sealed."""
 
     reference: str = ""  # as it was asked for
+    is_own: bool = False  # the customer gave it, so his screen may show it
     contact: str = ""  # masked
     located: str = ""  # as the company writes it; "" before it has said so. No screen shows it before the proof
     late: bool = False  # the card says that the letter is late
