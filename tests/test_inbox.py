@@ -126,3 +126,26 @@ async def test_no_line_comes_before_the_welcome(server: Server, monkeypatch: pyt
     assert claire.welcome["inbox"][0]["snippet"] == "Hello"
     assert (await line(claire, thread))["snippet"] == "Is anybody there?"
     assert server.parts.greeted == {}
+
+
+async def test_it_counts_the_wait_from_the_oldest_message_without_an_answer(server: Server) -> None:
+    visitor = await server.visitor()
+    claire = await server.agent()
+    thread = await visitor.open("Hello")
+    asked = (await line(claire, thread))["since"]
+    server.skip(60)
+    await claire.take(thread)
+    assert (await line(claire, thread, state="assigned"))["since"] == asked
+    await visitor.say(thread, "Are you there?")
+    server.skip(60)
+    held = (await claire.reply(thread, f"Your booking {BOOKING} is confirmed."))["held"]
+    assert (await line(claire, thread, held=1))["since"] == asked  # what is held is no answer
+    await claire.do("drop_held", conversation=thread, held=held)
+    await claire.reply(thread, "Good morning")
+    await visitor.say(thread, "My booking")
+    anew = (await line(claire, thread, snippet="My booking"))["since"]
+    assert anew >= asked + 120
+    server.skip(60)
+    await claire.do("close", conversation=thread)
+    await visitor.say(thread, "One more thing")
+    assert (await line(claire, thread, state="waiting"))["since"] >= anew + 60  # closed is as good as answered

@@ -62,11 +62,10 @@ export const awaitsAnswer = (entry) => entry.state === 'waiting' || entry.snippe
  */
 export function lines(state, tab) {
   const entries = Object.values(state.inbox).filter((entry) => belongs(state, entry, tab));
-  const since = (/** @type {Entry} */ entry) => (entry.state === 'waiting' ? entry.since : entry.updated);
   return entries.sort((a, b) => {
     const [first, second] = [awaitsAnswer(a), awaitsAnswer(b)];
     if (first !== second) return first ? -1 : 1;
-    return (first ? since(a) - since(b) : b.updated - a.updated) || a.number - b.number;
+    return (first ? a.since - b.since : b.updated - a.updated) || a.number - b.number;
   });
 }
 
@@ -99,7 +98,7 @@ export function counts(state) {
  */
 export function waited(entry, now) {
   if (!awaitsAnswer(entry) || entry.state === 'closed') return null;
-  return Math.max(0, now - (entry.state === 'waiting' ? entry.since : entry.updated));
+  return Math.max(0, now - entry.since);
 }
 
 /** @param {number} seconds @returns {''|'amber'|'red'} */

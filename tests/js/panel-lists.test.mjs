@@ -29,9 +29,9 @@ test('it asks for a check only where one can succeed', () => {
 
 test('it puts who waits longest first and the answered after', () => {
   const state = stateOf([
-    mine('answered', { snippet_from: 'agent', updated: NOW + 9 }),
-    mine('late', { snippet_from: 'visitor', updated: NOW - 5 }),
-    mine('longest', { snippet_from: 'visitor', updated: NOW - 50 }),
+    mine('answered', { snippet_from: 'agent', updated: NOW + 9, since: NOW - 900 }),
+    mine('late', { snippet_from: 'visitor', since: NOW - 5 }),
+    mine('longest', { snippet_from: 'visitor', since: NOW - 50 }),
     entry('queued', { since: NOW - 500 }),
     mine('theirs', { agent: 'you' }),
   ]);
@@ -48,6 +48,7 @@ test('it counts people, not messages', () => {
 test('it turns amber and red at the targets', () => {
   assert.deepEqual([119, 120, 299, 300].map(urgency), ['', 'amber', 'amber', 'red']);
   assert.equal(waited(entry('a', { since: NOW - 42 }), NOW), 42);
+  assert.equal(waited(mine('a', { snippet_from: 'visitor', since: NOW - 42, updated: NOW }), NOW), 42); // whatever was held meanwhile
   assert.equal(waited(mine('a', { snippet_from: 'agent' }), NOW), null);
 });
 

@@ -36,6 +36,7 @@ def about_of(vault: Vault, row: Conversation) -> About:
 def entry_of(parts: Parts, connection: Connection, row: Conversation) -> Entry:
     vault = parts.store.vault
     last = events.at_number(connection, vault, row, row.last_said) if row.last_said else None
+    is_asked = last is not None and last.sender_kind == "visitor"
     text = last.body.text if last is not None and isinstance(last.body, MessageBody) else ""
     return Entry(
         id=row.id,
@@ -43,7 +44,7 @@ def entry_of(parts: Parts, connection: Connection, row: Conversation) -> Entry:
         number=row.number,
         state=row.state,  # type: ignore[arg-type]  # the column holds nothing else
         top=row.staff_seq,
-        since=row.since,
+        since=(events.unanswered_since(connection, row) if is_asked else None) or row.since,
         updated=row.updated_at,
         name=about_of(vault, row).name,
         agent=row.agent_id or "",

@@ -111,7 +111,7 @@ class Entry(Part):
     number: int
     state: Literal["waiting", "assigned", "closed"]
     top: int
-    since: float  # waiting since, or assigned since
+    since: float  # of the customer's oldest message without an answer; of the state when there is none
     updated: float
     name: str = ""  # as the visitor says; proves nothing
     agent: str = ""

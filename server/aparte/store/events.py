@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column, or_, select
 
 from aparte.errors import Unreadable
 from aparte.frames import BODIES, EmptyBody, Part
@@ -260,6 +260,43 @@ def last_note(connection: Connection, vault: Vault, row: Conversation) -> Stored
     )
     found = connection.execute(query).first()
     return _from_row(vault, row, found) if found else None
+
+
+# Written out, since these are the same each time; an OFFSET, since SQLite gets one in any case, as a value.
+_A_MESSAGE = table.c.kind == literal_column("'message'")
+_ANSWERED = (
+    select(table.c.staff_seq)
+    .where(
+        table.c.conversation_id == bindparam("same"),
+        or_(
+            table.c.kind == literal_column("'closed'"),
+            and_(_A_MESSAGE, table.c.sender_kind == literal_column("'agent'")),
+        ),
+    )
+    .order_by(table.c.staff_seq.desc())
+    .limit(literal_column("1"))
+    .offset(literal_column("0"))
+    .scalar_subquery()
+)
+_UNANSWERED = Direct(
+    select(table.c.at)
+    .where(
+        table.c.conversation_id == bindparam("thread"),
+        table.c.staff_seq > func.coalesce(_ANSWERED, literal_column("0")),
+        _A_MESSAGE,
+        table.c.sender_kind == literal_column("'visitor'"),
+    )
+    .order_by(table.c.staff_seq)
+    .limit(literal_column("1"))
+    .offset(literal_column("0")),
+    ("thread", "same"),
+)
+
+
+def unanswered_since(connection: Connection, row: Conversation) -> float | None:
+    """When the customer wrote the oldest message that nobody has answered since. What is held is no answer."""
+    found = _UNANSWERED.rows(connection, (row.id, row.id))
+    return float(found[0][0]) if found else None
 
 
 def unread_after(connection: Connection, row: Conversation, visitor_seq: int) -> int:
