@@ -142,6 +142,22 @@ async def test_it_serves_everything_under_a_strict_policy(mailbox: Mailbox, path
             assert "<script>" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "accepts", "lang"),
+    [
+        ("/", "fr-FR,fr;q=0.9,en", "fr"),
+        ("/", "en-GB,fr", "en"),
+        ("/", "", "en"),
+        ("/en", "fr", "en"),
+        ("/fr", "en", "fr"),
+    ],
+)
+async def test_it_speaks_as_the_browser_prefers(mailbox: Mailbox, path: str, accepts: str, lang: str) -> None:
+    async with serving(mailbox_app(mailbox)) as origin, httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.get(origin + path, headers={"accept-language": accepts})
+        assert f'<html lang="{lang}">' in answer.text
+
+
 async def test_it_serves_no_file_but_its_own(mailbox: Mailbox) -> None:
     async with serving(mailbox_app(mailbox)) as origin, httpx2.AsyncClient(trust_env=False) as client:
         for path in ("/static/airline.css", "/static/../mailbox.py", "/static/%2e%2e/mailbox.py", "/static/"):

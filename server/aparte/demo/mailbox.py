@@ -132,11 +132,13 @@ class _Talk(SMTP):
 
 
 def mailbox_app(mailbox: Mailbox) -> Starlette:
-    """The page that shows a mailbox: `/` in English, `/fr` in French, `/letters.json` newest first."""
+    """The page that shows a mailbox: `/` as the browser prefers, `/en`, `/fr`, and `/letters.json` newest first."""
 
-    def page(language: Language) -> Any:
-        async def answer(_: Request) -> Response:
-            return Response(demo_file(_PAGES[language]), media_type="text/html", headers=_HEADERS)
+    def page(language: Language | None) -> Any:
+        async def answer(request: Request) -> Response:
+            preferred: Language = "fr" if request.headers.get("accept-language", "").lower().startswith("fr") else "en"
+            headers = _HEADERS if language else {**_HEADERS, "Vary": "Accept-Language"}
+            return Response(demo_file(_PAGES[language or preferred]), media_type="text/html", headers=headers)
 
         return answer
 
@@ -164,7 +166,8 @@ def mailbox_app(mailbox: Mailbox) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/", page("en")),
+            Route("/", page(None)),
+            Route("/en", page("en")),
             Route("/fr", page("fr")),
             Route("/letters.json", letters),
             *(Route(f"/static/{name}", file(name)) for name in _FILES),
