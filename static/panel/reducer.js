@@ -17,6 +17,9 @@ import { TYPING_SECONDS, applyEvent, applyMarks, applyPage, emptyThread, lostThr
 /** Errors after which the same message is sent again by itself: nothing is wrong with it. */
 export const PASSING = new Set(['too_many', 'unavailable', 'store_down', 'internal']);
 
+/** Alarms that freeze the conversation. */
+const FREEZING = new Set(['not_me', 'not_me_used']);
+
 /** @type {State} */
 export const INITIAL = {
   phase: 'starting',
@@ -193,6 +196,8 @@ function happened(state, event) {
   const next = settled(withThread(state, event.conversation, (thread) => applyEvent(thread, event)), [event]);
   const isNew = before && !before.isFresh && event.seq === before.top + 1;
   if (isNew && event.kind === 'alarm') return noticed(next, { kind: 'alarm', code: event.body.code, sentence: '', conversation: event.conversation, retryAfter: 0 });
+  // Released again, it need not be told any more that it is frozen.
+  if (event.kind === 'unfrozen') return { ...next, notices: next.notices.filter((one) => one.conversation !== event.conversation || !FREEZING.has(one.code)) };
   return next;
 }
 

@@ -106,7 +106,7 @@ function viewAfter(view, event) {
     case 'assigned':
       return { ...view, entry: { ...entry, state: 'assigned', agent: event.body.agent_id || entry.agent } };
     case 'closed':
-      return { ...view, entry: { ...entry, state: 'closed' } };
+      return { ...view, entry: { ...entry, state: 'closed', held: 0 } }; // what was held is dropped with it
     case 'reopened':
       return { ...view, entry: { ...entry, state: 'waiting', agent: '' } };
     case 'frozen':

@@ -202,10 +202,12 @@ export const words = {
   // verbs
   transfer: 'Pass on',
   transferTitle: 'Pass the conversation to',
+  roles: /** @type {Record<string, string>} */ ({ supervisor: 'Supervisor', admin: 'Administrator' }),
   transferNone: 'There is no other colleague.',
   away: 'away',
   closeTitle: 'Close this conversation?',
   closeLead: 'The customer can still write; it then comes back to the queue.',
+  closeHeld: (/** @type {number} */ n) => (n === 1 ? '1 held text is dropped and never sent.' : `${n} held texts are dropped and never sent.`),
   closeIt: 'Close conversation',
 
   // person

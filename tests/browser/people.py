@@ -309,7 +309,8 @@ class ByKeys(Agent):
         label = (await option.locator("span span").first.inner_text()).strip()
         await self._walks_to(option.get_by_role("button"))
         await self._keys("Enter")
-        await expect(self.press("change it", self.dialog)).to_be_focused()
+        await expect(self.press("cancel", self.dialog)).to_be_focused()
+        await self._walks_to(self.press("change it", self.dialog))
         await self._keys("Enter")
         return label
 

@@ -156,7 +156,7 @@ async def _changes(seen: Findings, customer: Customer, agent: Agent) -> None:
     await expect(agent.person).to_contain_text("AP 641")
     await seen.look("panel record", agent.page)
     await agent.person.get_by_role("listitem").first.get_by_role("button").click()
-    await expect(agent.press("change it", agent.dialog)).to_be_focused()
+    await expect(agent.press("cancel", agent.dialog)).to_be_focused()  # Enter pressed twice changes nothing
     await seen.look("panel dialog change", agent.page)
     await agent.press("change it", agent.dialog).click()
     await expect(customer.frame.get_by_text(customer.w["changed"])).to_be_visible()
@@ -166,7 +166,16 @@ async def _changes(seen: Findings, customer: Customer, agent: Agent) -> None:
 
 
 async def _ends(seen: Findings, customer: Customer, agent: Agent) -> None:
-    await agent.closes()
+    """What is held is dropped: it says so before, and nothing is held afterwards."""
+    await agent.replies("LM2K9R: 58 €")
+    head = agent.page.locator("#conversation .head")
+    await expect(head).to_contain_text(agent.w["one held"])
+    await agent.press("close").click()
+    await expect(agent.dialog).to_contain_text(agent.w["held is dropped"])
+    await seen.look("panel dialog close with held", agent.page)
+    await agent.press("close it", agent.dialog).click()
+    await expect(head).not_to_contain_text(agent.w["one held"])
+    await expect(agent.page.locator("#conversation")).to_be_focused()
     await expect(customer.frame.get_by_text(customer.w["ended"])).to_be_visible()
     await seen.look("widget ended", customer.frame)
     await seen.look("panel closed", agent.page)
@@ -215,6 +224,10 @@ async def _is_stopped(seen: Findings, customer: Customer, agent: Agent, mailbox:
     page = await mailbox.context.new_page()
     await page.goto(link)
     await expect(page.get_by_role("button")).to_be_visible()
+    # The telephone number stays in one piece, and stands clear of what is pressed.
+    assert len(await page.get_by_role("link").evaluate("(it) => [...it.getClientRects()]")) == 1
+    press, call = await page.get_by_role("button").bounding_box(), await page.get_by_role("link").bounding_box()
+    assert press and call and call["y"] - press["y"] - press["height"] >= 16
     await seen.look("not me", page)
     await page.get_by_role("button").click()
     await expect(page.get_by_role("button")).to_have_count(0)

@@ -85,6 +85,10 @@ async def _is_held(dupont: Customer, agent: Agent, said: dict[str, str]) -> None
     await expect(agent.held).to_contain_text(said["supplement"])
     await expect(agent.held).to_contain_text(agent.w["why money"])
     await expect(agent.press("show", agent.person)).to_have_count(0)
+    # A payment is a supervisor's to let through: the list says who is one.
+    await agent.press("pass on").click()
+    await expect(agent.dialog).to_contain_text(agent.w["supervisor"])
+    await agent.page.keyboard.press("Escape")
     told = "".join(agent.heard) + await agent.page.locator("body").inner_text()
     assert [word for word in BEFORE if word in told] == []
     await dupont.sees(said["supplement"], times=0)

@@ -152,6 +152,19 @@ test('it raises a live alarm once and none for an alarm of the past', () => {
   assert.deepEqual(past.notices, []);
 });
 
+test('it puts the alarm away that says "frozen" when the conversation is released, and no other', () => {
+  const alarms = [system(3, 'alarm', { code: 'not_me_used' }), system(4, 'alarm', { code: 'tries_used' })];
+  assert.equal(run(...OPENED, ...alarms).notices.length, 2);
+  assert.deepEqual(run(...OPENED, ...alarms, system(5, 'unfrozen', {})).notices.map((notice) => notice.code), ['tries_used']);
+});
+
+test('it holds nothing any more when it is closed', () => {
+  const held = { t: 'inbox', entry: entry({ held: 11 }) };
+  assert.equal(run(...OPENED, held).threads.c1.view.entry.held, 11);
+  const closed = run(...OPENED, held, system(3, 'closed', { by: 'agent' }), { t: 'gone', conversation: 'c1' });
+  assert.equal(closed.threads.c1.view.entry.held, 0);
+});
+
 test('it upserts a line of the inbox, removes it, and keeps its tab as a memory', () => {
   const other = entry({ id: 'c2', number: 42, state: 'waiting', agent: '' });
   const state = run(...OPENED, { t: 'inbox', entry: other });

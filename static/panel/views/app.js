@@ -37,11 +37,11 @@ export function App({ desk, state, w, lang, speak, version, unreachable, again }
   const p = { state, desk, w, lang, ask: setAsked };
   useKeys(p, asked);
   useLayoutEffect(() => {
-    // One column at a time: the focus must not stay behind in one that is not shown.
+    // One column at a time: the focus must not stay behind in one that is not shown, nor on a button that is gone.
     const focused = document.activeElement;
     const isLost = !(focused instanceof HTMLElement) || focused === document.body || focused.offsetParent === null;
-    if (state.phase === 'signed_in' && isLost) /** @type {HTMLElement|null} */ (document.querySelector(COLUMNS[state.place]))?.focus();
-  }, [state.place, state.phase, state.active]);
+    if (state.phase === 'signed_in' && isLost) /** @type {HTMLElement|null} */ (document.querySelector(COLUMNS[state.place]) ?? document.getElementById('conversation'))?.focus();
+  }, [state.place, state.phase, state.active, state.threads[state.active]?.isGone, state.threads[state.active]?.view?.entry.state === 'closed']);
   // What was asked about may have gone meanwhile.
   const isMoot = asked !== null && asked.conversation !== '' && !state.inbox[asked.conversation];
   useEffect(() => {

@@ -133,7 +133,10 @@ export function Dialog({ title, w, onClose, children, wide }) {
   </dialog>`;
 }
 
-/** The last row of a dialog. @param {{w: Words, onClose: () => void, children?: any}} props */
-export function Choices({ w, onClose, children }) {
-  return html`<footer><button type="button" class="button" onClick=${onClose}>${w.cancel}</button>${children}</footer>`;
+/**
+ * The last row of a dialog. What cannot be taken back is not done by pressing Enter once more: `isFinal` begins at Cancel.
+ * @param {{w: Words, onClose: () => void, children?: any, isFinal?: boolean}} props
+ */
+export function Choices({ w, onClose, children, isFinal }) {
+  return html`<footer><button type="button" class="button" autofocus=${isFinal} onClick=${onClose}>${w.cancel}</button>${children}</footer>`;
 }

@@ -7,6 +7,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared
 import { price } from '../../shared/time.js';
 import { receivers } from '../lists.js';
 import { Choices, Dialog, callOf } from './bits.js';
+import { Icon } from './icons.js';
 import { departure } from './person.js';
 
 /** @typedef {import('./bits.js').View} View */
@@ -90,7 +91,7 @@ function PassOn({ p, asked, onClose }) {
         <input type="radio" name="agent" autofocus=${agent.id === chosen} value=${agent.id} checked=${agent.id === chosen} onChange=${() => setChosen(agent.id)} />
         <span class="dot" data-on=${agent.online ?? false}></span>
         <span>${agent.name}${agent.id === state.me?.id ? ` (${w.youObject})` : ''}</span>
-        <span class="soft">${agent.online ? w.atDesk : w.away}</span>
+        <span class="soft">${agent.role === 'agent' ? '' : `${w.roles[agent.role]} · `}${agent.online ? w.atDesk : w.away}</span>
       </label></li>`)}</ul>
       <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" disabled=${!chosen}>${w.transfer}</button><//>
     </form>
@@ -101,10 +102,12 @@ function PassOn({ p, asked, onClose }) {
 function CloseIt({ p, asked, onClose }) {
   const { state, desk, w } = p;
   const { conversation } = asked;
+  const held = state.inbox[conversation]?.held ?? 0;
   return html`<${Dialog} title=${w.closeTitle} w=${w} onClose=${onClose}>
     <form onSubmit=${answered(() => desk.ask({ t: 'close', conversation }), onClose)}>
       <p class="strong">${callOf(w, state.inbox[conversation])}</p>
       <p>${w.closeLead}</p>
+      ${held > 0 && html`<p class="strong"><${Icon} name="hand" /> ${w.closeHeld(held)}</p>`}
       <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" autofocus>${w.closeIt}</button><//>
     </form>
   <//>`;
@@ -150,7 +153,7 @@ function Change({ p, asked, onClose }) {
         <dt>${w.amountDue}</dt><dd><strong>${price(option.supplement, lang)}</strong></dd>
       </dl>
       <p class="soft">${w.changeLead}</p>
-      <${Choices} w=${w} onClose=${onClose}><button type="submit" class="button primary" autofocus disabled=${!record}>${w.changeIt}</button><//>
+      <${Choices} w=${w} onClose=${onClose} isFinal><button type="submit" class="button primary" disabled=${!record}>${w.changeIt}</button><//>
     </form>
   <//>`;
 }
