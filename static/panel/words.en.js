@@ -104,8 +104,8 @@ export const words = {
   heldWhy: {
     needs_check: 'It speaks of a booking, and the customer is not verified yet.',
     other_record: 'It names another booking than the one the customer is verified for.',
-    asks_secret: 'It asks for a code or a password. Staff never ask for those.',
-    foreign_link: 'It links to a place that is not on the list for this site.',
+    asks_secret: 'It asks for a code, a password or a card number. Staff never ask for those.',
+    foreign_link: 'It names a link or an e-mail address that is not on the list for this site.',
   },
   heldWhyMoney: 'It speaks of a payment, and the customer is not verified yet.',
   heldGoes: 'It is sent by itself once the check succeeds.',

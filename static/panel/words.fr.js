@@ -95,8 +95,8 @@ export const words = {
   heldWhy: {
     needs_check: 'Il parle d’une réservation, et l’identité du client n’est pas encore vérifiée.',
     other_record: 'Il cite une autre réservation que celle pour laquelle le client est vérifié.',
-    asks_secret: 'Il demande un code ou un mot de passe. Le personnel n’en demande jamais.',
-    foreign_link: 'Il contient un lien vers une adresse qui n’est pas admise pour ce site.',
+    asks_secret: 'Il demande un code, un mot de passe ou un numéro de carte. Le personnel n’en demande jamais.',
+    foreign_link: 'Il contient un lien ou une adresse e-mail qui n’est pas admis pour ce site.',
   },
   heldWhyMoney: 'Il parle d’un paiement, et l’identité du client n’est pas encore vérifiée.',
   heldGoes: 'Il part de lui-même dès que la vérification réussit.',
