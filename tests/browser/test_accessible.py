@@ -320,9 +320,8 @@ async def test_it_shows_the_focus_and_gives_it_back_in_the_panel(browser: Browse
         await customer.says("Where does the focus go?")
         await agent.takes("Where does the focus go?")
         await expect(agent.field).to_be_focused()
-        await expect(
-            agent.inbox.get_by_role("button", name=re.compile("Mine [1-9]"))
-        ).to_be_visible()  # its line has moved
+        # Its line has moved; and among the agent's own nobody else's comes or goes while the focus goes round.
+        await agent.inbox.get_by_role("button", name=re.compile("Mine [1-9]")).click()
         skip = agent.page.get_by_role("link", name=re.compile("Skip"))
         await skip.focus()
         await expect(skip).to_be_in_viewport()
