@@ -100,7 +100,7 @@ def test_it_never_tells_an_exceptions_message(stream: io.StringIO) -> None:
 
 
 def test_it_fills_nothing_but_numbers_into_a_packages_sentence(stream: io.StringIO) -> None:
-    logging.getLogger("uvicorn.error").info("Uvicorn running on %s://%s:%d", "http", "127.0.0.1", 8080)
+    logging.getLogger("uvicorn.error").warning("Uvicorn running on %s://%s:%d", "http", "127.0.0.1", 8080)
     logging.getLogger("asyncio").error(f"Task exception was never retrieved\nfuture: <Task {CANARY}>")  # noqa: G004 - as asyncio does
     logging.getLogger("other").error("bad value %(value)s", {"value": CANARY})
     logging.getLogger("other").error("bad count %d", CANARY)
@@ -112,14 +112,13 @@ def test_it_fills_nothing_but_numbers_into_a_packages_sentence(stream: io.String
     ]
 
 
-def test_it_keeps_out_the_url_of_a_socket_and_counts_it(stream: io.StringIO) -> None:
+def test_it_keeps_out_the_url_of_a_socket(stream: io.StringIO) -> None:
     logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "192.0.2.7:1", f"/ws?token={CANARY}")
     logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" %d', "192.0.2.7:1", f"/ws?token={CANARY}", 403)
     logging.getLogger("uvicorn.access").info(
         '%s - "%s %s HTTP/%s" %d', "192.0.2.7:1", "GET", f"/x?{CANARY}", "1.1", 200
     )
     assert lines(stream) == []
-    assert logs.dropped == {"websocket_url": 2}
 
 
 def test_it_keeps_out_the_traceback_of_invalid_utf8_and_counts_it(stream: io.StringIO) -> None:

@@ -107,8 +107,7 @@ async def not_me(request: Request) -> Response:
 async def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, AparteError)
     said = frames.Error(error.code, str(error), retry_after=error.retry_after or 0.0)
-    if (parts := getattr(request.app.state, "parts", None)) is not None:
-        parts.counts.refusals[error.code] += 1
+    request.app.state.parts.counts.refusals[error.code] += 1
     headers = {"cache-control": "no-store"}
     if error.retry_after:
         headers["retry-after"] = str(math.ceil(error.retry_after))

@@ -60,6 +60,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
     """Opens vault and store, starts the background work, ends it all in the opposite order. Gives the work's tasks
     too: none of them ends by itself."""
     async with contextlib.AsyncExitStack() as stack:
+        node = node_of(settings)  # before anything is changed
         vault = Vault.open(keyring=settings.ring(), root_key=settings.root_key)
         stack.callback(vault.close)
         store = await Store.open(settings, vault, alone=True)
@@ -89,7 +90,7 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             looked=Window(settings.reads_per_10s, 10.0),
             logins=Window(settings.logins_per_minute, 60.0),
             accounts=Window(settings.logins_per_minute * ACCOUNT_LOGINS, 60.0),
-            node=node_of(settings),
+            node=node,
         )
         worker = OutboxWorker(
             store,
@@ -143,27 +144,16 @@ def _died(task: asyncio.Task[None]) -> None:
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The ASGI application. Raises ws.Unexpected when a route or frame has no declared policy."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        try:
-            async with _joined(settings) as (parts, tasks):
-                app.state.parts, app.state.tasks = parts, tasks
-                yield
-        except AparteError as error:
-            app.state.failure = error  # the server's library tells only that the start failed
-            raise
-
+    """The ASGI application, which `serve` gives its parts. Raises ws.Unexpected when a route or frame has no declared
+    policy."""
     handlers: dict[Any, Any] = {AparteError: api.refused, HTTPException: api.http_error, Exception: api.fault}
-    app = Starlette(routes=[route(one) for one in ROUTES], lifespan=lifespan, exception_handlers=handlers)
+    app = Starlette(routes=[route(one) for one in ROUTES], exception_handlers=handlers)
     app.state.assets = assets.load()
     app.state.limits = ws.Limits(Places(settings.sockets_per_address), Window(settings.sockets_per_minute, 60.0))
     app.state.streams = ws.Streams()
     app.state.readiness = pages.Readiness()
     app.state.token = read_secret(settings.metrics_token_file) if settings.metrics_token_file else ""
     app.state.draining = False
-    app.state.failure = None
     app.router.redirect_slashes = False
     ws.check_declared()
     check_routes(app)
@@ -193,8 +183,6 @@ def server_for(app: Starlette, settings: Settings) -> Server:
     )
     config = uvicorn.Config(
         headed,
-        host=settings.host,
-        port=settings.port,
         loop="none",
         http=request,
         ws=line,
@@ -206,7 +194,7 @@ def server_for(app: Starlette, settings: Settings) -> Server:
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=2,  # with the rest of a goodbye within END_SECONDS
-        lifespan="on",
+        lifespan="off",
     )
     return Server(config)
 
@@ -214,11 +202,10 @@ def server_for(app: Starlette, settings: Settings) -> Server:
 async def goodbye(app: Starlette) -> None:
     """Readiness off, no new sockets, and everybody moves on or is sent away."""
     app.state.draining = True
-    parts: Parts | None = getattr(app.state, "parts", None)
-    if parts is not None:
-        seconds = leaving.seconds_for(parts.hub)
-        log.info("app.drain", sockets=len(parts.hub.peers), seconds=seconds)
-        await leaving.send_away(parts.hub, seconds)
+    hub: Hub = app.state.parts.hub
+    seconds = leaving.seconds_for(hub)
+    log.info("app.drain", sockets=len(hub.peers), seconds=seconds)
+    await leaving.send_away(hub, seconds)
 
 
 def _end_hard() -> None:
@@ -234,6 +221,31 @@ def _calm_collector() -> None:
     gc.set_threshold(GARBAGE)
 
 
+def bind(settings: Settings) -> list[socket.socket]:
+    """Sockets at every address of `host` and `port`, which nobody can reach yet.
+
+    Raises: BadSetting when another program listens there, or the address is not this machine's.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            bound = [stack.enter_context(socket.socket(*one[:3])) for one in found]
+            for one, (family, *_, address) in zip(bound, found, strict=True):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over what an ended server left behind
+                if family == socket.AF_INET6:
+                    one.setsockopt(
+                        socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1
+                    )  # the other family has a socket of its own
+                one.bind(address)
+        except OSError as error:
+            raise BadSetting(
+                f"host = {settings.host}, port = {settings.port}: {error.strerror}: "
+                "end the program that uses it, or set another"
+            ) from error
+        stack.pop_all()
+        return bound
+
+
 async def run(
     settings: Settings,
     *,
@@ -244,7 +256,8 @@ async def run(
     """Serves until SIGTERM, SIGINT or `stop`.
 
     Args: sockets already bound, instead of host and port; on_ready is called once requests are answered.
-    Raises: what opening the vault or the store raises; BadSetting when a newer version has shut this one out.
+    Raises: what `bind`, and opening the vault or the store, raise, before any request is answered; BadSetting when a
+        newer version has shut this one out.
     """
     await serve(create_app(settings), settings, sockets=sockets, on_ready=on_ready, stop=stop)
 
@@ -258,38 +271,39 @@ async def serve(
     stop: asyncio.Event | None = None,
 ) -> None:
     """As `run`, for an application that the caller has made and wants to keep hold of."""
-    server = server_for(app, settings)
+    bound = sockets or bind(settings)  # first: nothing is to be changed beneath a server that runs
     ending = stop or asyncio.Event()
-    loop = asyncio.get_running_loop()
-    if stop is None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ending.set)
-
-    def outdated() -> None:  # its people go on at the newer nodes, and whoever starts it again is told the same
-        app.state.failure = BadSetting(app.state.parts.store.outdated)
-        ending.set()
-
     hard = threading.Timer(END_SECONDS, _end_hard)  # a thread: the loop itself may be what hangs
     hard.daemon = True
-    serving = asyncio.create_task(server.serve(sockets))
-    waiting = asyncio.create_task(ending.wait())
     try:
-        while not server.started and not serving.done():  # noqa: ASYNC110 - the library has no event for it
-            await asyncio.sleep(0.01)
-        _calm_collector()
-        if server.started:
-            app.state.parts.store.on_outdated = outdated
-            if on_ready is not None:
-                on_ready()
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if stop is None:  # the process is ours to end
-            hard.start()
-        await goodbye(app)
-    finally:
-        server.should_exit = True
-        waiting.cancel()
-        await serving
-        hard.cancel()
+        async with _joined(settings) as (parts, tasks):
+            app.state.parts, app.state.tasks = parts, tasks
+            if stop is None:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    asyncio.get_running_loop().add_signal_handler(number, ending.set)
+            server = server_for(app, settings)
+            serving = asyncio.create_task(server.serve(bound))
+            waiting = asyncio.create_task(ending.wait())
+            try:
+                while not server.started and not serving.done():  # noqa: ASYNC110 - the library has no event for it
+                    await asyncio.sleep(0.01)
+                _calm_collector()
+                if server.started:
+                    parts.store.on_outdated = ending.set  # its people go on at the newer nodes
+                    if on_ready is not None:
+                        on_ready()
+                await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if stop is None:  # the process is ours to end
+                    hard.start()
+                await goodbye(app)
+            finally:
+                server.should_exit = True
+                waiting.cancel()
+                await serving
         log.info("app.ended")
-    if app.state.failure is not None:
-        raise app.state.failure
+    finally:
+        hard.cancel()
+        for one in bound:
+            one.close()
+    if parts.store.outdated:  # whoever starts it again is told the same
+        raise BadSetting(parts.store.outdated)

@@ -54,7 +54,7 @@ _PERSONAL: Final = re.compile(r"[^\s<>\"'@]{1,64}@[^\s<>\"'@]{1,190}|[0-9][0-9 .
 _QUOTING: Final = re.compile(r"[\n<\"'`]|https?:|wss?:")
 _WARNING: Final = re.compile(r"(?:.*/)?([^/\n]{1,80}:[0-9]{1,6}): (\w{1,64}): ")
 
-KINDS: Final = ("websocket_url", "invalid_utf8")
+KINDS: Final = ("invalid_utf8",)
 dropped: Final[Counter[str]] = Counter()
 """How many lines of each of the `KINDS` were kept out of the log since the start."""
 
@@ -75,8 +75,8 @@ def configure(level: str, stream: TextIO | None = None, *, node: str = "") -> No
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in ("uvicorn", "websockets"):
-        # At debug they would spell out every frame, for the filter to throw away.
-        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
+        # Below it they would spell out every frame and every address, for the filter to throw away.
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     # A handler that cannot write would print the record, with its arguments, to standard error.
     logging.raiseExceptions = False
     logging.captureWarnings(capture=True)
@@ -106,16 +106,11 @@ def _may_pass(record: logging.LogRecord) -> bool:
     if record.name.partition(".")[0] == "aparte":
         return True
     message = record.msg if isinstance(record.msg, str) else ""
-    if '"WebSocket %s"' in message:  # the person's address and the URL with its query
-        dropped["websocket_url"] += 1
-        return False
     if message.startswith(("Invalid UTF-8", "data frame with invalid UTF-8")) or _is_invalid_utf8(record):
         dropped["invalid_utf8"] += 1
         return False
     # Below a warning packages talk of their own work: frames, requests with their addresses, mail dialogues.
-    return record.levelno >= (logging.INFO if record.name == "uvicorn.error" else logging.WARNING) and not (
-        record.name == "uvicorn.error" and message in ("connection open", "connection closed")
-    )
+    return record.levelno >= logging.WARNING
 
 
 def _is_invalid_utf8(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What the verbs work with, joined by `app.create_app`.
+"""What the verbs work with, joined by `app.serve`.
 
 Knows which parts there are. Must not build them.
 """

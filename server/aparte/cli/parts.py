@@ -37,49 +37,17 @@ def settings(config_file: Path | None) -> Settings:
     return config.load(config_file, os.environ)
 
 
-def serve(chosen: Settings) -> None:
-    """Serves until SIGTERM or SIGINT. Raises errors.AparteError saying why it could not start."""
+def serve(chosen: Settings, on_ready: Callable[[], None]) -> None:
+    """Serves until SIGTERM or SIGINT; `on_ready` is called once requests are answered. Raises errors.AparteError saying
+    why it could not start: the port, the keys, the database, the bell's driver, or another server that has the data."""
     import asyncio
 
     import uvloop
 
     from aparte import app
 
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(app.run(chosen))
-    except SystemExit as ended:
-        # The HTTP server logs why it cannot start and exits; the operator is owed a sentence, so we look again.
-        if ended.code:
-            require_start(chosen)
-        raise
-
-
-def require_start(chosen: Settings) -> None:
-    """Makes or migrates the database. Raises errors.AparteError when the port, the keys, the database or the bell's driver
-    cannot be used, or another server has the data: a sentence, before the HTTP server can say more, and before anything
-    is changed beneath a server that runs."""
-    from aparte import app
-
-    _require_free_port(chosen)
-    in_store(chosen, _nothing, alone=True)
-    app.node_of(chosen)
-
-
-def _require_free_port(chosen: Settings) -> None:
-    """Raises errors.BadSetting when another program listens there, or the address is not this machine's."""
-    import socket
-
-    try:
-        found = socket.getaddrinfo(chosen.host, chosen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in found:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-    except OSError as error:
-        raise errors.BadSetting(
-            f"host = {chosen.host}, port = {chosen.port}: {error.strerror}: end the program that uses it, or set another"
-        ) from error
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(app.run(chosen, on_ready=on_ready))
 
 
 async def _nothing(_store: object) -> None:
@@ -105,16 +73,15 @@ def measure(**asked: Any) -> int:
     return int(bench.run(**asked) or 0)
 
 
-def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]], *, alone: bool = False) -> T:
-    """What `act` gives, on the opened store of this installation. Args: alone: where no server may have it. Raises
-    errors.AparteError where there is none."""
+def in_store(chosen: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
+    """What `act` gives, on the opened store of this installation. Raises errors.AparteError where there is none."""
     import asyncio
 
     from aparte.store import opened
     from aparte.vault import Vault
 
     async def run() -> T:
-        async with opened(chosen, Vault.open(keyring=chosen.ring(), root_key=chosen.root_key), alone=alone) as store:
+        async with opened(chosen, Vault.open(keyring=chosen.ring(), root_key=chosen.root_key)) as store:
             return await act(store)
 
     return asyncio.run(run())

@@ -30,10 +30,11 @@ def serve(config_file: Path | None) -> None:
     logs.configure(chosen.log_level, node=chosen.node_name())
     import structlog  # after logs, which spares it a heavy import
 
-    parts.require_start(chosen)
-    chat, panel = chosen.addressed()
-    structlog.get_logger("aparte.serve").info("serving", chat=chat, panel=f"{panel}/panel")
-    parts.serve(chosen)
+    def serving() -> None:
+        chat, panel = chosen.addressed()
+        structlog.get_logger("aparte.serve").info("serving", chat=chat, panel=f"{panel}/panel")
+
+    parts.serve(chosen, serving)
 
 
 @click.command(short_help="Show the airline's story, with everything in it.")

@@ -253,10 +253,10 @@ class Store:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, vault: Vault, *, alone: bool = False) -> AsyncIterator[Store]:
-    """The store without a server, until the block ends, and the vault with it. Args and raises: as `Store.open`."""
+async def opened(settings: Settings, vault: Vault) -> AsyncIterator[Store]:
+    """The store without a server, until the block ends, and the vault with it. Raises: as `Store.open`."""
     try:
-        store = await Store.open(settings, vault, alone=alone)
+        store = await Store.open(settings, vault)
         try:
             yield store
         finally:
