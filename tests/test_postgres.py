@@ -26,6 +26,7 @@ from aparte.config import Database
 from aparte.errors import StoreDown, Unreadable
 from aparte.frames import NoteBody
 from aparte.store import Store, Tx, checks, directory_changed, keeping, kept_time
+from aparte.store.writer import GATHER_SECONDS
 from attacks.bytescan import scan
 from clients import new_cid
 from pgserver import PostgresServer
@@ -166,6 +167,18 @@ async def test_a_line_that_was_cut_within_a_commit_is_told(store: Store) -> None
 
 
 # ── several write at once ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_commits_of_a_busy_moment_are_not_many(store: Store) -> None:
+    """Watched to fail without the wait: up to one commit for each of them."""
+    _, thread = await make_thread(store)
+    before, begun = sum(store.commits.operations.counts), time.monotonic()
+    writes = []
+    for number in range(60):
+        writes.append(asyncio.create_task(append(store, thread, f"message {number}")))
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*writes)
+    assert sum(store.commits.operations.counts) - before <= (time.monotonic() - begun) / GATHER_SECONDS + 1
 
 
 async def test_two_nodes_number_one_conversation_without_a_gap_or_a_double(store: Store) -> None:

@@ -27,7 +27,7 @@ _AT_ONCE: Final = 500
 _IN_A_TURN: Final = 200  # peers that are told something in one turn of the loop: some milliseconds
 LOOK_SECONDS: Final = 5.0  # between two looks at the outbox, for the metrics
 SLOW_SECONDS: Final = 30.0  # between two lines of the log about slow sockets
-PAUSE_SECONDS: Final = 0.005
+PAUSE_SECONDS: Final = 0.02  # nobody sees so short a wait, and the first of many does not wait
 AGAIN_SECONDS: Final = 0.5  # after a read that failed
 
 

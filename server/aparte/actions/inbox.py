@@ -10,7 +10,7 @@ from aparte.actions.parts import Parts
 from aparte.errors import Unreadable
 from aparte.frames import Entry, InboxEntry, InboxGone, MessageBody, encode
 from aparte.model import Agent, AgentCaller, State
-from aparte.store import Connection, conversations, events, keeping
+from aparte.store import Connection, Stored, conversations, events, keeping
 from aparte.store.conversations import About, Conversation
 from aparte.vault import Vault
 
@@ -33,10 +33,16 @@ def about_of(vault: Vault, row: Conversation) -> About:
         return About()
 
 
-def entry_of(parts: Parts, connection: Connection, row: Conversation) -> Entry:
+def entries(parts: Parts, connection: Connection, rows: list[Conversation]) -> list[Entry]:
+    """The lines of these conversations, in their order."""
+    said = events.last_words(connection, parts.store.vault, rows)
+    asked = [one for one, last in said.items() if last.sender_kind == "visitor"]
+    since = events.unanswered_since(connection, asked)
+    return [_entry(parts, row, said.get(row.id), since.get(row.id)) for row in rows]
+
+
+def _entry(parts: Parts, row: Conversation, last: Stored | None, since: float | None) -> Entry:
     vault = parts.store.vault
-    last = events.at_number(connection, vault, row, row.last_said) if row.last_said else None
-    is_asked = last is not None and last.sender_kind == "visitor"
     text = last.body.text if last is not None and isinstance(last.body, MessageBody) else ""
     return Entry(
         id=row.id,
@@ -44,7 +50,7 @@ def entry_of(parts: Parts, connection: Connection, row: Conversation) -> Entry:
         number=row.number,
         state=row.state,  # type: ignore[arg-type]  # the column holds nothing else
         top=row.staff_seq,
-        since=(events.unanswered_since(connection, row) if is_asked else None) or row.since,
+        since=since or row.since,
         updated=row.updated_at,
         name=about_of(vault, row).name,
         agent=row.agent_id or "",
@@ -63,7 +69,7 @@ async def lines(parts: Parts, caller: AgentCaller) -> list[Entry]:
 
     def query(connection: Connection) -> list[Entry]:
         rows = conversations.inbox(connection, agent.id, all_assigned=agent.role.leads, limit=MOST_LINES)
-        return [entry_of(parts, connection, row) for row in rows]
+        return entries(parts, connection, rows)
 
     return await parts.store.read(query)
 
@@ -76,7 +82,8 @@ async def refresh(parts: Parts) -> None:
         return
 
     def query(connection: Connection) -> list[tuple[Conversation, Entry]]:
-        return [(row, entry_of(parts, connection, row)) for row in keeping.readable(connection, changed)]
+        rows = keeping.readable(connection, changed)
+        return list(zip(rows, entries(parts, connection, rows), strict=True))
 
     try:
         found = await parts.store.read(query)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from aparte.actions import gate
-from aparte.actions.inbox import about_of, entry_of
+from aparte.actions.inbox import about_of, entries
 from aparte.actions.parts import Parts
 from aparte.errors import Unreadable
 from aparte.frames import (
@@ -81,7 +81,7 @@ def visitor_view(parts: Parts, connection: Connection, row: Conversation, lang: 
 def staff_view(parts: Parts, connection: Connection, row: Conversation) -> StaffView:
     about = about_of(parts.store.vault, row)
     return StaffView(
-        entry=entry_of(parts, connection, row),
+        entry=entries(parts, connection, [row])[0],
         lang=row.lang,
         page=FramePage(about.page, about.title),
         browser=about.browser,

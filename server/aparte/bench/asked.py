@@ -5,6 +5,7 @@ Knows the rows and their bounds. Must not know how a socket, a process or a page
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import statistics
 from collections.abc import Sequence
@@ -13,15 +14,15 @@ from typing import Final
 import uvloop
 from rich.console import Console
 
-from aparte.bench import growth, replay, report, scan, servers, soak
+from aparte.bench import growth, load, replay, report, scan, servers, soak
 from aparte.bench.course import Extent, counted, step
 from aparte.bench.ground import Ground
 from aparte.bench.load import Hall
 from aparte.bench.replay import Counts, Dialogue
 from aparte.bench.report import Row
-from aparte.bench.servers import Installation, Running
+from aparte.bench.servers import AGENTS, Installation, Running
 from aparte.bench.talk import Desk
-from aparte.bench.usual import MIB, starts
+from aparte.bench.usual import MIB, TURNS, starts
 
 SATURATED: Final = 0.25  # seconds that half of the messages take: more come than are served
 
@@ -126,41 +127,49 @@ def together(console: Console, ground: Ground, extent: Extent) -> list[Row]:
     """Two nodes on one PostgreSQL against one, as fast as it goes: with people spread over both as a proxy spreads them,
     and with the customers on one and the agents on the other, so that every message crosses. Raises BadInput,
     Unavailable."""
-    alone, spread, crossing = list[float](), list[float](), list[float]()
     with ground.on_postgres() as on_postgres:
         made = on_postgres.make("nodes")
         other = servers.beside(made, "second")
-        desk, far = Desk(made), Desk(other)
+        asyncio.run(servers.hire(made, range(AGENTS, 3 * AGENTS)))  # each way of talking has its own
         with servers.serve(made) as first, servers.serve(other) as second:
-            one, both = (first,), (first, second)
-            rounds = [
-                (alone, one, ((made, desk),)),
-                (spread, both, ((made, desk), (other, far))),
-                (crossing, both, ((made, far),)),
-            ]
-            for number in range(1, extent.rounds + 1):
-                with step(console, f"round {number} of {extent.rounds}: one node, then two"):
-                    for took, nodes, places in rounds:
-                        took.append(uvloop.run(_cost(nodes, extent.seconds, *places)))
-                rounds.reverse()  # each leaves conversations behind, which the next ones have in their lists
-    rows = [Row("one node on PostgreSQL, a message", statistics.median(alone) * 1e6, "µs of processor time")]
+            alone, spread, crossing = uvloop.run(_together(console, made, other, first, second, extent))
+    rows = [
+        Row("one node on PostgreSQL, a message", statistics.median(alone) * 1e6, "µs of processor time"),
+    ]
     for name, took, must in (("people spread over both", spread, 1.3), ("every message crosses", crossing, None)):
         ratio = statistics.median(two / one for two, one in zip(took, alone, strict=True))
         rows.append(Row(f"two nodes, {name}, both against one", ratio, "times", must, 1.1, better="less"))
     return rows
 
 
-async def _cost(nodes: tuple[Running, ...], seconds: float, *places: tuple[Installation, Desk]) -> float:
-    """Seconds of the nodes' processor time for each message."""
-    hall = Hall()
-    for _, desk in places:
-        await desk.open()
-    await hall.open(*places)
-    try:
-        sample = await hall.round(servers.Together(nodes), seconds)
-        return sample.cpu_seconds / sample.count
-    finally:
+async def _together(
+    console: Console, made: Installation, other: Installation, first: Running, second: Running, extent: Extent
+) -> list[list[float]]:
+    """Seconds of processor time for each message, in each round: on one node, spread over both, crossing."""
+    arranged: list[tuple[tuple[Running, ...], tuple[tuple[Installation, Installation], ...]]] = [
+        ((first,), ((made, made),)),  # where visitors are, and where their agents
+        ((first, second), ((made, made), (other, other))),
+        ((first, second), ((made, other),)),
+    ]
+    halls = []
+    for number, (nodes, places) in enumerate(arranged):
+        hall, desks = Hall(), [Desk(at) for _, at in places]
+        with step(console, f"{load.SENDERS // 2} visitors and their agents come in"):
+            for desk in desks:
+                await desk.open(first=number * AGENTS)
+            await hall.open(*zip((at for at, _ in places), desks, strict=True))
+        halls.append((servers.Together(nodes), hall, list[float]()))
+    for number in range(1, extent.rounds + 1):
+        with step(console, f"round {number} of {extent.rounds}: one node, then two"):
+            samples: list[list[load.Sample]] = [[] for _ in halls]
+            for _ in range(TURNS):
+                for turns, (both, hall, _took) in zip(samples, halls, strict=True):
+                    turns.append(await hall.round(both, extent.seconds / TURNS))
+            for turns, (_nodes, _hall, took) in zip(samples, halls, strict=True):
+                took.append(1 / load.together(turns).per_cpu_second)
+    for _, hall, _took in halls:
         hall.close()
+    return [took for _, _, took in halls]
 
 
 # ── dialogues ───────────────────────────────────────────────────────────────────────────────────────────────

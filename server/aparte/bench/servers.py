@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -151,7 +151,13 @@ async def _people(made: Installation) -> None:
             records_secret="b" * 40,
         )
         await sites.add_site(store, site)
-        for number in range(AGENTS):
+    await hire(made, range(AGENTS))
+
+
+async def hire(made: Installation, numbers: Iterable[int]) -> None:
+    """Adds agents."""
+    async with made.opened() as store:
+        for number in numbers:
             await people.add_agent(store, f"Agent {number}", email(number), "agent", PASSWORD)
 
 

@@ -102,9 +102,10 @@ class Desk:
         self._made = made
         self._cookies: list[str] = []
 
-    async def open(self, agents: int = AGENTS) -> None:
-        """Signs so many agents in. Raises Unavailable."""
-        self._cookies = [await asyncio.to_thread(self._sign_in, number) for number in range(agents)]
+    async def open(self, agents: int = AGENTS, *, first: int = 0) -> None:
+        """Signs so many agents in. Args: first: number of the first of them. Raises Unavailable."""
+        numbers = range(first, first + agents)
+        self._cookies = [await asyncio.to_thread(self._sign_in, number) for number in numbers]
 
     def _sign_in(self, number: int) -> str:
         body = msgspec.json.encode({"email": email(number), "password": PASSWORD})

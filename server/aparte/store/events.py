@@ -6,7 +6,7 @@ Knows how a body is bound to its row. Must not decide who may read it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column, or_, select
@@ -15,6 +15,7 @@ from aparte.errors import Unreadable
 from aparte.frames import BODIES, EmptyBody, Part
 from aparte.store.conversations import Conversation
 from aparte.store.direct import Among, Direct, Many
+from aparte.store.schema import conversation
 from aparte.store.schema import event as table
 from aparte.vault import Vault
 
@@ -47,6 +48,7 @@ class Known(msgspec.Struct, frozen=True):
     id: str
 
 
+AT_ONCE: Final = 128  # conversations in one query
 _COLUMNS = tuple(column.name for column in table.columns)
 _INSERT = Many(lambda rows: insert(table).values([dict(row) for row in rows]), _COLUMNS)
 _KNOWN = Among(
@@ -262,12 +264,24 @@ def last_note(connection: Connection, vault: Vault, row: Conversation) -> Stored
     return _from_row(vault, row, found) if found else None
 
 
+def last_words(connection: Connection, vault: Vault, rows: Sequence[Conversation]) -> dict[str, Stored]:
+    """The last message of each conversation that has one, by its id."""
+    said = [row for row in rows if row.last_said]
+    found: dict[str, Stored] = {}
+    for start in range(0, len(said), AT_ONCE):
+        some = {row.id: row for row in said[start : start + AT_ONCE]}
+        spans = [(row.id, row.last_said, row.last_said) for row in some.values()]
+        found |= {one[0]: _from_row(vault, some[one[0]], one) for one in _BETWEEN.rows(connection, spans)}
+    return found
+
+
 # Written out, since these are the same each time; an OFFSET, since SQLite gets one in any case, as a value.
 _A_MESSAGE = table.c.kind == literal_column("'message'")
+_OF_ONE = table.c.conversation_id == conversation.c.id
 _ANSWERED = (
     select(table.c.staff_seq)
     .where(
-        table.c.conversation_id == bindparam("same"),
+        _OF_ONE,
         or_(
             table.c.kind == literal_column("'closed'"),
             and_(_A_MESSAGE, table.c.sender_kind == literal_column("'agent'")),
@@ -277,26 +291,33 @@ _ANSWERED = (
     .limit(literal_column("1"))
     .offset(literal_column("0"))
     .scalar_subquery()
+    .correlate(conversation)
 )
-_UNANSWERED = Direct(
+_FIRST_SINCE = (
     select(table.c.at)
     .where(
-        table.c.conversation_id == bindparam("thread"),
+        _OF_ONE,
         table.c.staff_seq > func.coalesce(_ANSWERED, literal_column("0")),
         _A_MESSAGE,
         table.c.sender_kind == literal_column("'visitor'"),
     )
     .order_by(table.c.staff_seq)
     .limit(literal_column("1"))
-    .offset(literal_column("0")),
-    ("thread", "same"),
+    .offset(literal_column("0"))
+    .scalar_subquery()
+    .correlate(conversation)
 )
+_UNANSWERED = Among(lambda ids: select(conversation.c.id, _FIRST_SINCE).where(conversation.c.id.in_(ids)))
 
 
-def unanswered_since(connection: Connection, row: Conversation) -> float | None:
-    """When the customer wrote the oldest message that nobody has answered since. What is held is no answer."""
-    found = _UNANSWERED.rows(connection, (row.id, row.id))
-    return float(found[0][0]) if found else None
+def unanswered_since(connection: Connection, ids: Sequence[str]) -> dict[str, float]:
+    """When the customer wrote the oldest message that nobody has answered since, of those of these conversations in which
+    there is one. What is held is no answer."""
+    found: dict[str, float] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        answers = _UNANSWERED.rows(connection, ids[start : start + AT_ONCE])
+        found |= {one: at for one, at in answers if at is not None}
+    return found
 
 
 def unread_after(connection: Connection, row: Conversation, visitor_seq: int) -> int:

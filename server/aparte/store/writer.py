@@ -32,6 +32,9 @@ from aparte.vault import Vault
 
 T = TypeVar("T")
 RETRY_SECONDS: Final = failures.RETRY_SECONDS
+GATHER_SECONDS: Final = 0.005
+"""Between two commits on PostgreSQL, in which more comes together: each costs some five round trips, whatever is in it.
+SQLite's are cheap. What comes after a rest does not wait."""
 AGAIN: Final = 4  # times that a commit is tried again when another node stood in its way, or its connection was gone
 
 Answer = Callable[[Any, BaseException | None], None]
@@ -73,6 +76,7 @@ class Writer:
         waiting: int,
     ) -> None:
         self._engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
         self._vault = vault
         self._clock = clock
         self._publish = publish
@@ -142,10 +146,12 @@ class Writer:
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        ending = False
+        ending, ended = False, 0.0
         while not ending:
             jobs: list[_Job] = []
             job = self._queue.get()
+            if not self._is_sqlite:
+                time.sleep(max(0.0, ended + GATHER_SECONDS - time.monotonic()))
             while True:
                 if job is None:
                     ending = True
@@ -165,13 +171,14 @@ class Writer:
                     done, published = [_Done(job, error=StoreDown(retry_after=RETRY_SECONDS)) for job in some], []
                 assert self._loop is not None
                 self._loop.call_soon_threadsafe(self._answer, done, published)
+            ended = time.monotonic()
         self._let_go()
 
     def _parted(self, jobs: list[_Job]) -> list[list[_Job]]:
         """What goes into one commit. On PostgreSQL a row that was changed is locked until the commit: with several
         operations in it, each of two nodes would sooner or later hold what the other waits for. The rows of plain appends
         are known before, and locked in one order; any other operation goes alone, since it locks what it meets."""
-        if self._engine.dialect.name == "sqlite":  # nobody else writes meanwhile
+        if self._is_sqlite:  # nobody else writes meanwhile
             return [jobs] if jobs else []
         plain = sorted((job for job in jobs if job.conversation), key=lambda job: job.conversation or "")
         return [*([plain] if plain else []), *([job] for job in jobs if not job.conversation)]
@@ -287,7 +294,7 @@ class Writer:
     def _require_fresh(self, connection: Connection) -> None:
         """Forgets the remembered rows when somebody else has written since the last commit. SQLite tells, and lets
         nobody write between this and our commit; elsewhere rows are read, and locked, each time."""
-        if connection.dialect.name != "sqlite":
+        if not self._is_sqlite:
             return
         version = direct.execute(connection, "PRAGMA data_version")
         if version != self._version:
