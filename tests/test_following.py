@@ -218,6 +218,24 @@ async def test_a_backlog_that_waits_for_a_slow_agent_ends_with_the_right_to_see_
         assert b"x 59" not in line.came
 
 
+async def test_a_conversation_is_shown_once_there_is_room_behind_the_inbox(server: Server) -> None:
+    """Watched to fail where it does not wait: the socket was ended as if its reader were slow."""
+    _, _, thread = await server.meeting()
+    line = StuckLine()
+    peer = Peer(line, line.close, 4, 128 << 10, 5.0, server.parts.hub.agents()[0].caller)
+    for _ in range(4):
+        peer.push(b"{}")
+    coming = asyncio.create_task(following.follow(server.parts, peer, thread, 0, ""))
+    await asyncio.sleep(0.3)
+    assert peer.ending is None
+    line.let_go()
+    await asyncio.wait_for(coming, 2)
+    await asyncio.sleep(0.1)
+    server.parts.hub.unwatch(peer, thread)
+    assert b'"t":"reset"' in line.came
+    assert peer.ending is None
+
+
 async def test_hidden_events_alone_are_no_backlog(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await visitor.settle()

@@ -321,6 +321,17 @@ async def test_a_conversation_that_one_node_forgot_is_let_go_by_another(
         assert await desk.closed(seconds=5) == hub.SLOW
 
 
+async def test_a_look_ends_nobody_who_asks_for_what_never_was(two: Two) -> None:
+    async with two() as (one, _):
+        desk = await one.agent()
+        (peer,) = one.parts.hub.agents()
+        one.parts.hub.watch(peer, "A" * 22, 0)  # as long as it is being looked for
+        await nodes.look(one.parts)
+        one.parts.hub.unwatch(peer, "A" * 22)
+        await desk.settle()
+        assert peer.ending is None
+
+
 # ── seen everywhere ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -96,6 +96,7 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
             return None, sent, row
         return VisitorReset(conversation, parts.store.epoch, visitor_view(parts, connection, row, peer.lang)), sent, row
 
+    await peer.room()  # a returning agent's outbox holds the inbox
     first, watch.sent, row = await parts.store.read(begin)
     if staff and isinstance(caller, AgentCaller) and row.agent_id != caller.agent.id:
         await _note_reading(parts, caller, conversation)

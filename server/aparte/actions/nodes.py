@@ -111,10 +111,12 @@ async def look(parts: Parts) -> None:
 
 def let_go(parts: Parts, conversation: str) -> None:
     """Ends the sockets of who has a forgotten conversation open. They come back by themselves and find nothing: an agent's
-    screen lets the texts go, and a customer's next message begins anew."""
+    screen lets the texts go, and a customer's next message begins anew. Who is still on the way into it finds that out
+    alone: the id may be one that never was."""
     for staff in (True, False):
         for peer in list(parts.hub.watchers(conversation, staff=staff)):
-            peer.end(SLOW)
+            if peer.watched[conversation].is_live:
+                peer.end(SLOW)
 
 
 def _open_ones(connection: Connection) -> dict[str, conversations.Signature]:
