@@ -20,13 +20,13 @@ _OLDEST: Final = 130_000
 _DURABLE: Final = ("fsync", "full_page_writes", "synchronous_commit")
 # Nodes reckon by their own clocks when a code expires and who is at the desk, and a lease is 15 seconds long.
 _APART_SECONDS: Final = 5.0
-# What to do about a Valkey or Redis, by the classes of its driver's errors, the special ones first.
-_BELL_FIXES: Final = (
-    ("NoPermissionError", "let its account publish and subscribe on the channel aparte_bell"),
-    ("AuthenticationError", "correct the user in bell_url, or the password in bell_password_file"),
-    ("AuthenticationWrongNumberOfArgsError", "it has no password: leave bell_password_file out"),
-    ("TimeoutError", "see that it runs, and that bell_url leads to it"),
-    ("ConnectionError", "see that it runs, and that bell_url leads to it"),
+# What is wrong with a Valkey or Redis and what to do, by the classes of its driver's errors, the special ones first.
+_BELL_WRONG: Final = (
+    ("NoPermissionError", "may not be rung: let its account publish and subscribe on the channel aparte_bell"),
+    ("AuthenticationError", "refuses the sign-in: correct the user in bell_url, or the password in bell_password_file"),
+    ("AuthenticationWrongNumberOfArgsError", "has no password: leave bell_password_file out"),
+    ("TimeoutError", "does not answer: see that it runs, and that bell_url leads to it"),
+    ("ConnectionError", "cannot be reached: see that it runs, and that bell_url leads to it"),
 )
 
 
@@ -121,8 +121,8 @@ def _why_silent(settings: Settings, error: Exception) -> str:
         )
         return f"what is rung is not heard: {cause}: connect to the server itself"
     if settings.bell_url:
-        fix = next((fix for kind, fix in _BELL_FIXES if kind in kinds), "see that it is a Valkey or Redis of its own")
-        return f"{kinds[0]}: {fix}"
+        other = f"{kinds[0]}: see that it is a Valkey or Redis of its own"
+        return next((wrong for kind, wrong in _BELL_WRONG if kind in kinds), other)
     if "too many connections" in str(error):
         return "too many connections: the bell takes two for each node; raise the limit of the account or of the server"
     return f"{kinds[0]}: mend what is said of the database first"
