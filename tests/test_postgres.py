@@ -25,7 +25,7 @@ from aparte import backing, config, postgres
 from aparte.config import Database
 from aparte.errors import StoreDown, Unreadable
 from aparte.frames import NoteBody
-from aparte.store import Store, Tx, checks, directory_changed, keeping, kept_time
+from aparte.store import Store, Tx, checks, conversations, directory_changed, keeping, kept_time
 from aparte.store.writer import GATHER_SECONDS
 from attacks.bytescan import scan
 from clients import new_cid
@@ -50,9 +50,9 @@ async def beside(store: Store) -> AsyncIterator[Store]:
         yield other
 
 
-async def installed_on(server: PostgresServer, folder: Path) -> config.Settings:
-    """An installation on that server, data and key ring apart."""
-    urls = {"database_url": server.url(server.make()), "keyring_url": server.url(server.make())}
+async def installed_on(server: PostgresServer, folder: Path, name: str = "") -> config.Settings:
+    """An installation on that server, data and key ring apart. Args: name: of a database that is there already."""
+    urls = {"database_url": server.url(name or server.make()), "keyring_url": server.url(server.make())}
     settings = harness.settings_in(folder, **urls)
     settings.root_key.parent.mkdir(parents=True)
     async with harness.opened(settings, new=True) as store:
@@ -223,6 +223,20 @@ async def test_two_nodes_that_stand_in_each_others_way_both_get_through(store: S
     async with beside(store) as other:
         await asyncio.gather(store.write(crossing(first, second)), other.write(crossing(second, first)))
     assert [len(await stream(store, thread)) for thread in (first, second)] == [1, 1]
+
+
+async def test_rows_are_locked_in_one_order_whatever_language_the_database_sorts_by(
+    own: PostgresServer, tmp_path: Path
+) -> None:
+    """Watched to fail with columns that sort as the database does, a before B."""
+    own.run(
+        f"CREATE DATABASE english TEMPLATE template0 OWNER {backing.OWNER} "
+        "ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en'"
+    )
+    async with harness.opened(await installed_on(own, tmp_path / "place", "english")) as store:
+        ids = [(await make_thread(store))[1] for _ in range(12)]
+        locked = await store.write(lambda tx: list(conversations.lock(tx.connection, ids)))
+    assert locked == sorted(ids)
 
 
 async def test_two_nodes_count_as_one(store: Store) -> None:

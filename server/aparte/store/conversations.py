@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, cast, collate, column, insert, select, update, values
+from sqlalchemy import BindParameter, Connection, cast, column, insert, select, update, values
 from sqlalchemy.sql import ClauseElement, Select
 
 from aparte import postgres
@@ -93,9 +93,8 @@ _COUNTS: Final = (
     "active_at",
 )
 _BY_ID = Among(lambda ids: select(table).where(table.c.id.in_(ids)))
-# In one order everywhere, whatever language the database sorts by, so that two nodes never wait for each other.
-_IN_ORDER: Final = collate(table.c.id, "C")
-_LOCKED = Among(lambda ids: select(table).where(table.c.id.in_(ids)).order_by(_IN_ORDER).with_for_update())
+# In one order everywhere, so that two nodes never wait for each other: the schema's texts sort by their bytes.
+_LOCKED = Among(lambda ids: select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
 
 
 def _saving(names: Sequence[str]) -> tuple[Many, Callable[[Conversation], tuple[Any, ...]]]:
