@@ -229,6 +229,8 @@ async def test_rows_are_locked_in_one_order_whatever_language_the_database_sorts
     own: PostgresServer, tmp_path: Path
 ) -> None:
     """Watched to fail with columns that sort as the database does, a before B."""
+    if own._version < 150_000 or not own.run("SELECT 1 FROM pg_collation WHERE collprovider = 'i' LIMIT 1"):
+        pytest.skip("this PostgreSQL knows no languages")
     own.run(
         f"CREATE DATABASE english TEMPLATE template0 OWNER {backing.OWNER} "
         "ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en'"
