@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from aparte import hub
 from aparte.errors import StoreDown
 from aparte.jobs import Jobs
 from aparte.store import Store
+from aparte.views import visitor_event
 from clients import AgentDesk, Visitor
-from harness import Server
-from threads import append, note, row_of
+from harness import Server, Start
+from threads import append, make_thread, note, row_of
 
 
 async def texts_in_order(client: Visitor | AgentDesk, wanted: list[str]) -> None:
@@ -83,6 +85,51 @@ async def test_what_many_threads_have_missed_is_read_together(server: Server, mo
             others = [f"{one}, 0" for one in range(len(met)) if one != number]
             assert not any(text in client.everything for text in others)
     assert refills == 1
+
+
+async def test_much_that_was_missed_in_many_threads_ends_nobody_who_reads(start: Start) -> None:
+    async with start(outbox_events=16) as server:
+        odile = await server.agent("odile")
+        threads = [(await make_thread(server.store))[1] for _ in range(4)]
+        for thread in threads:
+            await odile.watch(thread)
+        other = await Store.open(server.settings, server.store.vault)
+        try:
+            for thread in threads:
+                for number in range(40):
+                    await append(other, thread, f"{thread} {number}")
+        finally:
+            await other.close()
+        await Jobs(server.parts)._positions()
+        for thread in threads:
+            await odile.event("message", text=f"{thread} 39")
+        assert odile.socket.close_code is None
+        assert odile.wrong == []
+        assert server.parts.hub.turn.slow == 0
+
+
+async def test_what_cannot_be_shown_in_one_thread_keeps_no_other_waiting(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.plants_a_fault()
+    broken, _, first = await server.meeting("Hello 0")
+    visitor, _, second = await server.meeting("Hello 1")
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        await append(other, first, "broken")
+        await append(other, second, "whole")
+    finally:
+        await other.close()
+
+    def fails(stored: Any, directory: Any) -> Any:
+        if getattr(stored.body, "text", "") == "broken":
+            raise ValueError("a fault of ours")
+        return visitor_event(stored, directory)
+
+    monkeypatch.setattr(hub, "visitor_event", fails)
+    await Jobs(server.parts)._positions()
+    await texts_in_order(visitor, ["whole"])
+    assert await broken.closed() == hub.SLOW
 
 
 async def test_positions_find_what_no_hint_told(server: Server) -> None:

@@ -145,6 +145,7 @@ async def test_an_empty_outbox_takes_a_frame_of_any_size(joined: Joined) -> None
     assert peer.ending is None
     await turn()
     assert len(wire.came) == 1
+    wire.open.clear()
     peer.push(b'{"t":"' + b"x" * 2000 + b'"}')
     peer.say(Drain(0.0))  # beside it, nothing more
     assert peer.ending == SLOW

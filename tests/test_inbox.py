@@ -13,6 +13,7 @@ from aparte.frames import Entry
 from aparte.model import AgentCaller
 from clients import AgentDesk
 from harness import BOOKING, Server, Start
+from threads import make_thread
 
 pytestmark = pytest.mark.both_stores
 
@@ -57,6 +58,19 @@ async def test_it_tells_of_new_lines_and_of_lines_that_go(server: Server) -> Non
     await line(claire, thread, snippet="Are you there?", unread=2)
     await marc.settle()
     assert "Are you there?" not in marc.everything
+
+
+async def test_many_lines_at_once_end_nobody_who_reads(start: Start) -> None:
+    """Watched to fail where a full outbox is not written before its reader is called slow."""
+    async with start(outbox_events=16) as server:
+        odile = await server.agent("odile")
+        threads = [(await make_thread(server.store))[1] for _ in range(150)]
+        server.parts.hub.changed |= set(threads)
+        await inbox.refresh(server.parts)
+        await odile.settle()
+        assert odile.socket.close_code is None
+        assert server.parts.hub.turn.slow == 0
+        assert all(thread in odile.everything for thread in threads)
 
 
 async def test_a_line_says_what_waits_at_the_gate_and_what_is_proven(server: Server) -> None:

@@ -23,6 +23,7 @@ from clients import Visitor, new_cid, new_visitor_token
 from harness import BOOKING, PASSWORD, Server, email_of
 from pairs import Two, apart, letter_of, two, until
 from streams import code, line
+from threads import append, make_thread
 
 __all__ = ["two"]
 
@@ -251,6 +252,24 @@ async def test_two_agents_of_two_nodes_never_get_one_conversation(two: Two) -> N
         assert assigned == [(100,)]
 
 
+async def test_what_is_said_after_a_transfer_is_not_for_who_had_the_thread(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Watched to fail where all that was missed is sent before the thread is taken away."""
+    async with two() as (one, other):
+        visitor, claire, thread = await apart(one, other)
+        monkeypatch.setattr(nodes, "heard", lambda *_: None)  # the bell is late: both are found by one look
+        odile, marc = await one.agent("odile"), await one.agent("marc")
+        await odile.do("transfer", conversation=thread, agent=one.agent_id("marc"))
+        await visitor.say(thread, "For Marc alone")
+        await marc.watch(thread)
+        assert "For Marc alone" in marc.everything
+        await nodes.look(other.parts)
+        await claire.expect("error", code="not_found")
+        await claire.settle()
+        assert "For Marc alone" not in claire.everything
+
+
 # ── ended everywhere ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -330,6 +349,20 @@ async def test_a_look_ends_nobody_who_asks_for_what_never_was(two: Two) -> None:
         one.parts.hub.unwatch(peer, "A" * 22)
         await desk.settle()
         assert peer.ending is None
+
+
+async def test_a_look_tells_who_has_just_come_only_what_has_changed(two: Two) -> None:
+    async with two() as (one, _):
+        thread = (await make_thread(one.store))[1]
+        await nodes.look(one.parts)
+        await one.agent()
+        one.parts.hub.changed.clear()
+        await nodes.look(one.parts)
+        assert one.parts.hub.changed == set()
+        await append(one.store, thread, "Hello?")
+        one.parts.hub.changed.clear()
+        await nodes.look(one.parts)
+        assert one.parts.hub.changed == {thread}
 
 
 # ── seen everywhere ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -104,6 +104,8 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
             patience=float(settings.code_seconds),
         )
         store.listen(lambda events: following.published(parts, events))
+        if node.bell is not None:
+            await nodes.look(parts)  # before anybody comes, for whom each open conversation would count as changed
         tasks = [asyncio.create_task(work) for work in (worker.run(), Jobs(parts).run())]
         for task in tasks:
             task.add_done_callback(_died)

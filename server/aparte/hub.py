@@ -136,7 +136,9 @@ class Peer:
         """
         if self.ending is not None:
             return
-        if self._frames and (len(self._frames) >= self.most_frames or self._bytes + len(data) > self.most_bytes):
+        if self._is_full(data):
+            self.flush()  # much may have come in one turn of the loop: slow is only whose connection takes nothing
+        if self._is_full(data):
             if lasting:
                 self._turn.slow += 1
                 self.end(SLOW)
@@ -144,6 +146,11 @@ class Peer:
         self._frames.append(data)
         self._bytes += len(data)
         self._flush_soon()
+
+    def _is_full(self, data: bytes) -> bool:
+        return bool(self._frames) and (
+            len(self._frames) >= self.most_frames or self._bytes + len(data) > self.most_bytes
+        )
 
     def say(self, frame: Frame, *, lasting: bool = True) -> None:
         self.push(encode(frame), lasting=lasting)
@@ -309,8 +316,7 @@ class Hub:
                 self._publish_in(room, stored)
             except Exception as error:  # a fault of ours in one event must not take the commit's others with it
                 log.exception("hub.fault", error=type(error).__name__)
-                for peer in (*room.staff, *room.visitors):
-                    peer.end(SLOW)
+                _end_all((*room.staff, *room.visitors))
 
     def _publish_in(self, room: _Room, stored: Stored) -> None:
         room.staff_top = stored.staff_seq
@@ -367,13 +373,18 @@ class Hub:
         return min((watch.sent for watch in watches if watch.is_live), default=None)
 
     def deliver(self, conversation: str, events: list[Stored], *, staff: bool) -> None:
-        """Events of one stream, in order, to those of its audience who have not had them."""
-        for stored in events:
-            room = self._rooms.get(conversation)
-            seq = stored.staff_seq if staff else stored.visitor_seq
-            if room is not None and seq is not None:
-                view = staff_event if staff else visitor_event
-                self._send(room.staff if staff else room.visitors, conversation, seq, view, stored)
+        """Events of one stream, in order, to those of its audience who have not had them. As with `publish`, one that
+        cannot be shown ends their sockets."""
+        view = staff_event if staff else visitor_event
+        try:
+            for stored in events:
+                room = self._rooms.get(conversation)
+                seq = stored.staff_seq if staff else stored.visitor_seq
+                if room is not None and seq is not None:
+                    self._send(room.staff if staff else room.visitors, conversation, seq, view, stored)
+        except Exception as error:  # the other threads that were read with this one go on
+            log.exception("hub.fault", error=type(error).__name__)
+            _end_all(self.watchers(conversation, staff=staff))
 
     def tell(self, conversation: str, frame: Frame, *, staff: bool) -> None:
         """An ephemeral frame to one audience of a conversation."""
@@ -381,3 +392,8 @@ class Hub:
         for peer in self.watchers(conversation, staff=staff):
             data = data or encode(frame)
             peer.push(data, lasting=False)
+
+
+def _end_all(peers: Iterable[Peer]) -> None:
+    for peer in peers:
+        peer.end(SLOW)

@@ -6,6 +6,7 @@ same way: its bell tells how far a thread has got, and what is missing is read. 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
@@ -34,6 +35,7 @@ from aparte.store.conversations import Conversation
 from aparte.views import staff_event, visitor_event
 
 AT_ONCE: Final = 64  # threads of which what was missed is read together
+AT_A_TIME: Final = 25  # events of each of them: of the longest texts a third of an outbox
 
 
 def _frames(found: Iterable[Stored], directory: Directory, *, staff: bool) -> list[Event]:
@@ -100,6 +102,8 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
     first, watch.sent, row = await parts.store.read(begin)
     if staff and isinstance(caller, AgentCaller) and row.agent_id != caller.agent.id:
         await _note_reading(parts, caller, conversation)
+    if peer.watched.get(conversation) is not watch:
+        return  # as below
     if first is not None:
         peer.say(first)
     while True:
@@ -123,19 +127,31 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
 def published(parts: Parts, written: list[Stored]) -> None:
     """What the store calls with each commit's events: sends them, and takes a thread from the screens of agents who
     may no longer see it."""
-    parts.hub.publish(written)
-    _take_away(parts, written)
+    for some in _to_each_assignment(written):
+        parts.hub.publish(some)
+        _take_away(parts, some[-1])
     nodes.tell_written(parts, written)
 
 
-def _take_away(parts: Parts, written: list[Stored]) -> None:
-    for stored in written:
+def _to_each_assignment(found: list[Stored]) -> Iterator[list[Stored]]:
+    """In parts that end with an assignment, the last one perhaps not: what follows is not for who had the thread before."""
+    part: list[Stored] = []
+    for stored in found:
+        part.append(stored)
         if isinstance(stored.body, AssignedBody):
-            for peer in parts.hub.watchers(stored.conversation, staff=True):
-                agent = peer.caller.agent if isinstance(peer.caller, AgentCaller) else None
-                if agent is not None and not agent.role.leads and agent.id != stored.body.agent_id:
-                    parts.hub.unwatch(peer, stored.conversation)
-                    peer.say(lost(stored.conversation))
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _take_away(parts: Parts, last: Stored) -> None:
+    if isinstance(last.body, AssignedBody):
+        for peer in parts.hub.watchers(last.conversation, staff=True):
+            agent = peer.caller.agent if isinstance(peer.caller, AgentCaller) else None
+            if agent is not None and not agent.role.leads and agent.id != last.body.agent_id:
+                parts.hub.unwatch(peer, last.conversation)
+                peer.say(lost(last.conversation))
 
 
 async def refill(parts: Parts) -> None:
@@ -164,15 +180,17 @@ async def _refill(parts: Parts, threads: list[str]) -> None:
             # Without those that were forgotten meanwhile.
             known = {which: number for which, number in after.items() if which[0] in rows}
             wanted = [(rows[conversation], not staff, number) for (conversation, staff), number in known.items()]
-            found = events.missed(connection, parts.store.vault, wanted, PAGE_EVENTS)
+            found = events.missed(connection, parts.store.vault, wanted, AT_A_TIME)
             tops = [row.visitor_seq if for_visitor else row.staff_seq for row, for_visitor, _ in wanted]
             return [(*which, one, top) for which, one, top in zip(known, found, tops, strict=True)]
 
         left = []
         for conversation, staff, found, top in await parts.store.read(read) if after else ():
-            parts.hub.deliver(conversation, found, staff=staff)
-            if staff:
-                _take_away(parts, found)
+            for some in _to_each_assignment(found) if staff else (found,):
+                parts.hub.deliver(conversation, some, staff=staff)
+                if staff:
+                    _take_away(parts, some[-1])
+            await asyncio.sleep(0)  # lets the lines take it: with all of it at once an outbox would overflow
             if after[conversation, staff] + len(found) < top:
                 left.append((conversation, staff))
 

@@ -5,6 +5,8 @@ Knows what a line shows. Must not know how often it is refreshed: `jobs` does.
 
 from __future__ import annotations
 
+import asyncio
+
 from aparte.actions import gate
 from aparte.actions.parts import Parts
 from aparte.errors import Unreadable
@@ -16,6 +18,7 @@ from aparte.vault import Vault
 
 SNIPPET_CHARS = 120
 MOST_LINES = 500  # of the queue and of what is assigned, each
+IN_A_TURN = 100  # lines that are told in one turn of the loop
 
 
 def belongs(agent: Agent, row: Conversation) -> bool:
@@ -99,7 +102,9 @@ async def refresh(parts: Parts) -> None:
             if thread in peer.shown:
                 peer.shown.discard(thread)
                 peer.say(InboxGone(thread))
-    for row, entry in found:
+    for number, (row, entry) in enumerate(found, 1):
+        if number % IN_A_TURN == 0:
+            await asyncio.sleep(0)  # lets the lines take what they have got
         data = b""
         for peer in peers:
             assert isinstance(peer.caller, AgentCaller)

@@ -21,7 +21,7 @@ LOOK_SECONDS: Final = 5.0  # between two looks at what no hint told
 LEASE_SECONDS: Final = 15.0  # after which a silent node's agents are no longer at the desk
 RENEW_SECONDS: Final = 5.0
 _AT_ONCE: Final = 500
-_MOST_OPEN: Final = 5_000  # open conversations that a look compares
+_MOST_OPEN: Final = 5_000  # conversations of each open state that a look compares
 
 
 def tell_written(parts: Parts, written: list[Stored]) -> None:
@@ -97,25 +97,26 @@ async def look(parts: Parts) -> None:
         some = watched[start : start + _AT_ONCE]
         tops = await parts.store.read(partial(keeping.tops, threads=some))
         for thread in set(some) - tops.keys():
-            let_go(parts, thread)  # another node has forgotten it
+            # Another node has forgotten it; or somebody is on the way into one that never was, and is told so there.
+            let_go(parts, thread, coming=False)
         for thread, (visitor_top, staff_top) in tops.items():
             parts.hub.hint(thread, staff_top, visitor_top)
-    if not parts.hub.agents():
-        parts.node.seen = {}
-        return
     found = await parts.store.read(_open_ones)
-    gone = parts.node.seen.keys() - found.keys()
-    parts.hub.changed |= gone | {one for one, now in found.items() if parts.node.seen.get(one) != now}
-    parts.node.seen = found
+    seen, parts.node.seen = (
+        parts.node.seen,
+        found,
+    )  # also while nobody is at the desk: who comes has it all in the welcome
+    if parts.hub.agents():
+        gone = seen.keys() - found.keys()
+        parts.hub.changed |= gone | {one for one, now in found.items() if seen.get(one) != now}
 
 
-def let_go(parts: Parts, conversation: str) -> None:
+def let_go(parts: Parts, conversation: str, *, coming: bool = True) -> None:
     """Ends the sockets of who has a forgotten conversation open. They come back by themselves and find nothing: an agent's
-    screen lets the texts go, and a customer's next message begins anew. Who is still on the way into it finds that out
-    alone: the id may be one that never was."""
+    screen lets the texts go, and a customer's next message begins anew. Args: coming: also those on the way into it."""
     for staff in (True, False):
         for peer in list(parts.hub.watchers(conversation, staff=staff)):
-            if peer.watched[conversation].is_live:
+            if coming or peer.watched[conversation].is_live:
                 peer.end(SLOW)
 
 

@@ -207,10 +207,13 @@ Signature = tuple[int, int, str, str | None]
 
 
 def signatures(connection: Connection, states: Sequence[str], limit: int) -> dict[str, Signature]:
-    """The signatures of the conversations in these states."""
+    """The signatures of the conversations in these states, of each the `limit` oldest: the same ones each time."""
     named = select(table.c.id, table.c.staff_seq, table.c.unread, table.c.state, table.c.agent_id)
-    found = connection.execute(named.where(table.c.state.in_(states)).limit(limit))
-    return {row.id: (row.staff_seq, row.unread, row.state, row.agent_id) for row in found}
+    return {
+        row.id: (row.staff_seq, row.unread, row.state, row.agent_id)
+        for state in states
+        for row in connection.execute(named.where(table.c.state == state).order_by(table.c.since).limit(limit))
+    }
 
 
 def inbox(connection: Connection, agent: str, *, all_assigned: bool, limit: int) -> list[Conversation]:
