@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -106,6 +108,61 @@ def test_it_ends_in_order_with_status_0(number: signal.Signals) -> None:
     with pytest.raises(OSError):
         get(port, "/healthz")
     assert wrong(doctor()) == ["sites"]
+
+
+def test_it_ends_with_status_0_when_it_is_asked_to_while_it_opens_the_database(installed: Path) -> None:
+    """As the first process of a container it would never hear a signal that nobody has asked for by then."""
+    with (installed / "aparte-data" / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        running = subprocess.Popen(
+            [*APARTE, "serve"],
+            env=clean_environment() | {"APARTE_PORT": str(free_port())},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        status, until = Path(f"/proc/{running.pid}/status"), time.monotonic() + START_SECONDS
+        caught = re.compile(r"SigCgt:\s+([0-9a-f]+)")
+        while not int(caught.findall(status.read_text())[0], 16) >> (signal.SIGTERM - 1) & 1:
+            assert time.monotonic() < until, "it never listens to signals"
+            time.sleep(0.02)
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert running.poll() is None
+    _, log = running.communicate(timeout=START_SECONDS)
+    assert running.returncode == 0, log
+    assert "serving" not in log
+
+
+def test_it_names_the_port_also_when_another_was_begun_at_the_same_time(installed: Path) -> None:
+    with socket.socket() as other, (installed / "aparte-data" / "migrate.lock").open("w") as lock:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        running = subprocess.Popen(
+            [*APARTE, "serve"],
+            env=clean_environment() | {"APARTE_PORT": str(port)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        until = time.monotonic() + START_SECONDS
+        while "migrate.lock" not in {Path(one).name for one in _open_files(running.pid)}:
+            assert time.monotonic() < until, "it never opens the database"
+            time.sleep(0.02)
+        other.listen()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        _, log = running.communicate(timeout=START_SECONDS)
+    assert running.returncode == 2, log
+    assert f"port = {port}: Address already in use" in log
+    assert "Traceback" not in log
+
+
+def _open_files(pid: int) -> list[str]:
+    found = []
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.append(str(one.readlink()))
+    return found
 
 
 def test_it_logs_json_lines_without_addresses() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import secrets
@@ -60,9 +61,9 @@ async def _joined(settings: Settings) -> AsyncIterator[tuple[Parts, list[asyncio
     """Opens vault and store, starts the background work, ends it all in the opposite order. Gives the work's tasks
     too: none of them ends by itself."""
     async with contextlib.AsyncExitStack() as stack:
-        node = node_of(settings)  # before anything is changed
         vault = Vault.open(keyring=settings.ring(), root_key=settings.root_key)
         stack.callback(vault.close)
+        node = node_of(settings)  # before anything is changed
         store = await Store.open(settings, vault, alone=True)
         stack.push_async_callback(store.close)
         stack.push_async_callback(_keep_time, store)
@@ -231,21 +232,23 @@ def bind(settings: Settings) -> list[socket.socket]:
     with contextlib.ExitStack() as stack:
         try:
             found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            bound = [stack.enter_context(socket.socket(*one[:3])) for one in found]
-            for one, (family, *_, address) in zip(bound, found, strict=True):
+            bound = []
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                bound.append(one := stack.enter_context(socket.socket(family, kind, protocol)))
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over what an ended server left behind
                 if family == socket.AF_INET6:
-                    one.setsockopt(
-                        socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1
-                    )  # the other family has a socket of its own
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # the other family has its own
                 one.bind(address)
         except OSError as error:
-            raise BadSetting(
-                f"host = {settings.host}, port = {settings.port}: {error.strerror}: "
-                "end the program that uses it, or set another"
-            ) from error
+            raise _taken(settings, error) from error
         stack.pop_all()
         return bound
+
+
+def _taken(settings: Settings, error: OSError) -> BadSetting:
+    return BadSetting(
+        f"host = {settings.host}, port = {settings.port}: {error.strerror}: end the program that uses it, or set another"
+    )
 
 
 async def run(
@@ -277,35 +280,56 @@ async def serve(
     ending = stop or asyncio.Event()
     hard = threading.Timer(END_SECONDS, _end_hard)  # a thread: the loop itself may be what hangs
     hard.daemon = True
+
+    def end() -> None:
+        if stop is None and not ending.is_set():  # the process is ours to end
+            hard.start()
+        ending.set()
+
+    if stop is None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, end)
     try:
         async with _joined(settings) as (parts, tasks):
             app.state.parts, app.state.tasks = parts, tasks
-            if stop is None:
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    asyncio.get_running_loop().add_signal_handler(number, ending.set)
-            server = server_for(app, settings)
-            serving = asyncio.create_task(server.serve(bound))
-            waiting = asyncio.create_task(ending.wait())
-            try:
-                while not server.started and not serving.done():  # noqa: ASYNC110 - the library has no event for it
-                    await asyncio.sleep(0.01)
-                _calm_collector()
-                if server.started:
-                    parts.store.on_outdated = ending.set  # its people go on at the newer nodes
-                    if on_ready is not None:
-                        on_ready()
-                await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                if stop is None:  # the process is ours to end
-                    hard.start()
-                await goodbye(app)
-            finally:
-                server.should_exit = True
-                waiting.cancel()
-                await serving
+            parts.store.on_outdated = end  # its people go on at the newer nodes
+            if not ending.is_set():
+                await _answering(app, server_for(app, settings), bound, ending, on_ready)
+                end()
         log.info("app.ended")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:  # another was begun at the same time, and listens since
+            raise _taken(settings, error) from error
+        raise
     finally:
         hard.cancel()
         for one in bound:
             one.close()
     if parts.store.outdated:  # whoever starts it again is told the same
         raise BadSetting(parts.store.outdated)
+
+
+async def _answering(
+    app: Starlette,
+    server: Server,
+    bound: list[socket.socket],
+    ending: asyncio.Event,
+    on_ready: Callable[[], None] | None,
+) -> None:
+    """Answers requests until `ending`, and says goodbye. Raises OSError when another program has come to listen there."""
+    for one in bound:
+        one.listen(server.config.backlog)  # the loop that we use keeps such an error to itself
+    serving = asyncio.create_task(server.serve(bound))
+    waiting = asyncio.create_task(ending.wait())
+    try:
+        while not server.started and not serving.done():  # noqa: ASYNC110 - the library has no event for it
+            await asyncio.sleep(0.01)
+        _calm_collector()
+        if server.started and on_ready is not None:
+            on_ready()
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await goodbye(app)
+    finally:
+        server.should_exit = True
+        waiting.cancel()
+        await serving

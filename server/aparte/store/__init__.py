@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from aparte import postgres
 from aparte.config import Database, Settings
-from aparte.errors import BadSetting, StoreDown
+from aparte.errors import StoreDown
 from aparte.metrics import Commits
 from aparte.model import Agent, Site
 from aparte.store import failures, migrate, people, sites
@@ -90,19 +90,18 @@ class Store:
         store = cls(settings, vault)
         try:
             await asyncio.to_thread(store._prepare, alone)
-        except BadSetting:
-            store._dispose()
-            raise
-        except (DBAPIError, OSError) as error:
-            store._dispose()
+            store._writer.start()
+            await store.refresh()
+        except BaseException as error:
+            await store.close()
+            if not isinstance(error, (DBAPIError, OSError)):
+                raise
             why = (
                 postgres.why_not(store.place, error)
                 if isinstance(store.place, Database)
                 else f"The database in {settings.data} cannot be opened ({failures.name_of(error)}). aparte doctor says what to do."
             )
             raise StoreDown(why) from error
-        store._writer.start()
-        await store.refresh()
         return store
 
     def _prepare(self, alone: bool) -> None:
