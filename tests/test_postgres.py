@@ -105,6 +105,23 @@ async def test_what_has_gathered_finds_out_together_that_the_server_is_away(
         assert store.commits.failed - failed <= 2
 
 
+async def test_one_that_never_gets_through_refuses_no_other(store: Store) -> None:
+    hold = threading.Event()
+    undone = "DO $$ BEGIN RAISE deadlock_detected; END $$"
+    doing = [
+        asyncio.ensure_future(store.write(apply))
+        for apply in (
+            lambda _tx: hold.wait(5),
+            lambda tx: tx.connection.exec_driver_sql(undone),
+            lambda tx: tx.audit(("agent", "a"), "told"),
+        )
+    ]
+    await asyncio.sleep(0.05)
+    hold.set()
+    _, unlucky, other = await asyncio.gather(*doing, return_exceptions=True)
+    assert (type(unlucky), other) == (StoreDown, None)
+
+
 def test_a_server_that_does_not_end_is_ended_by_force(own: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backing, "STOP_SECONDS", 0.3)
     process = own._process

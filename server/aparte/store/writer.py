@@ -90,6 +90,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._is_committing = False
+        self._is_away = False  # the database failed one of this batch in a way that befalls all
         self._is_hurried = False  # somebody holds a row that one of this batch has waited for in vain
         self.commits = Commits()
 
@@ -163,9 +164,9 @@ class Writer:
                     job = self._queue.get_nowait()
                 except queue.Empty:
                     break
-            self._is_hurried, failed = False, self.commits.failed
+            self._is_hurried = self._is_away = False
             for some in self._parted(jobs):
-                if self.commits.failed == failed:
+                if not self._is_away:
                     done, published = self._commit(some)
                 else:  # nor would the rest be kept, and each would wait as long to find that out
                     done, published = [_Done(job, error=StoreDown(retry_after=RETRY_SECONDS)) for job in some], []
@@ -211,6 +212,7 @@ class Writer:
                 self.commits.note(len(jobs), time.monotonic() - begun)
             return kept
         except DBAPIError as error:
+            self._is_away = failures.is_everybodys(error)
             self.commits.fail(failures.name_of(error))
             down = failures.down(error)
             return [_Done(job, error=down) for job in jobs], []
