@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from aparte.store import Store, events
+from aparte.frames import MessageBody
+from aparte.store import Store, Tx, events
 from databases import tamper
 from threads import append, make_thread, note, row_of, stream, texts
 
@@ -40,6 +41,19 @@ async def test_it_numbers_both_streams_without_a_gap(store: Store) -> None:
     assert texts(staff) == ["m1", "m2", "hidden", "m3", "m4"]
     assert [one.visitor_seq for one in visitor] == [1, 2, 3, 4]
     assert texts(visitor) == ["m1", "m2", "m3", "m4"]
+
+
+async def test_it_reads_what_a_newer_version_has_written_more_of(store: Store) -> None:
+    _, thread = await make_thread(store)
+
+    def newer(tx: Tx) -> None:
+        stored = tx.append(
+            tx.conversation(thread), "message", MessageBody("Hello"), sender=("agent", "x"), visible=True
+        )
+        stored.raw = b'{"text":"Hello","tone":"warm"}'
+
+    await store.write(newer)
+    assert texts(await stream(store, thread)) == ["Hello"]
 
 
 @pytest.mark.parametrize(

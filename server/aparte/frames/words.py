@@ -29,5 +29,5 @@ class Frame(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     """The root of all frames; `t` on the wire names the type."""
 
 
-class Part(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A piece of a frame, not a frame."""
+class Part(Struct, frozen=True, omit_defaults=True):
+    """A piece of a frame that the server sends, not a frame. One that a newer version has stored may have more fields."""
