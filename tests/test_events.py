@@ -43,6 +43,16 @@ async def test_it_numbers_both_streams_without_a_gap(store: Store) -> None:
     assert texts(visitor) == ["m1", "m2", "m3", "m4"]
 
 
+async def test_it_looks_for_an_answer_among_the_last_events_alone(store: Store) -> None:
+    """However much somebody writes to whom nobody answers, a line of the inbox costs no more."""
+    _, thread = await make_thread(store)
+    await append(store, thread, "an answer, long ago", sender="agent")
+    for number in range(events.FAR + 20):
+        await append(store, thread, f"m{number}")
+    looked_back = await store.read(lambda c: events.unanswered_since(c, [thread]))
+    assert looked_back[thread] == (await stream(store, thread))[21].at
+
+
 async def test_it_reads_what_a_newer_version_has_written_more_of(store: Store) -> None:
     _, thread = await make_thread(store)
 

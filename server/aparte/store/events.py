@@ -49,6 +49,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 AT_ONCE: Final = 128  # conversations in one query
+FAR: Final = 200  # events that are looked through for an answer
 _COLUMNS = tuple(column.name for column in table.columns)
 _INSERT = Many(lambda rows: insert(table).values([dict(row) for row in rows]), _COLUMNS)
 _KNOWN = Among(
@@ -278,10 +279,12 @@ def last_words(connection: Connection, vault: Vault, rows: Sequence[Conversation
 # Written out, since these are the same each time; an OFFSET, since SQLite gets one in any case, as a value.
 _A_MESSAGE = table.c.kind == literal_column("'message'")
 _OF_ONE = table.c.conversation_id == conversation.c.id
+_NEAR = conversation.c.staff_seq - literal_column(str(FAR))
 _ANSWERED = (
     select(table.c.staff_seq)
     .where(
         _OF_ONE,
+        table.c.staff_seq > _NEAR,
         or_(
             table.c.kind == literal_column("'closed'"),
             and_(_A_MESSAGE, table.c.sender_kind == literal_column("'agent'")),
@@ -297,7 +300,7 @@ _FIRST_SINCE = (
     select(table.c.at)
     .where(
         _OF_ONE,
-        table.c.staff_seq > func.coalesce(_ANSWERED, literal_column("0")),
+        table.c.staff_seq > func.coalesce(_ANSWERED, _NEAR),
         _A_MESSAGE,
         table.c.sender_kind == literal_column("'visitor'"),
     )
@@ -312,7 +315,7 @@ _UNANSWERED = Among(lambda ids: select(conversation.c.id, _FIRST_SINCE).where(co
 
 def unanswered_since(connection: Connection, ids: Sequence[str]) -> dict[str, float]:
     """When the customer wrote the oldest message that nobody has answered since, of those of these conversations in which
-    there is one. What is held is no answer."""
+    there is one: among the last FAR events, for more are not looked at. What is held is no answer."""
     found: dict[str, float] = {}
     for start in range(0, len(ids), AT_ONCE):
         answers = _UNANSWERED.rows(connection, ids[start : start + AT_ONCE])
