@@ -333,6 +333,18 @@ async def test_it_commits_durably_whatever_the_account_is_set_to(store: Store) -
     assert databases.rows(place, "SHOW synchronous_commit") == [("off",)]
 
 
+async def test_a_line_keeps_a_statement_for_each_number_of_rows(store: Store) -> None:
+    """The driver's own hundred would push each other out: three statements, each of 1 to 32 rows, and what looks them up."""
+
+    def many(tx: Tx) -> int:
+        for number in range(150):
+            for _ in range(6):  # the driver prepares what comes for the sixth time
+                tx.connection.exec_driver_sql(f"SELECT {number}")
+        return int(tx.connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar_one())
+
+    assert await store.write(many) >= 150
+
+
 async def test_a_reader_sees_one_state_and_changes_nothing(store: Store) -> None:
     def isolation(connection: Any) -> tuple[Any, Any]:
         ask = connection.exec_driver_sql
