@@ -308,3 +308,18 @@ async def test_it_names_another_way_when_the_conversation_does_not_come_up(brows
         await customer.launcher.press()
         await customer.opens()
         await expect(said).to_be_hidden()
+
+
+async def test_a_node_of_the_version_before_is_believed_that_it_stopped(browser: Browser, demo: Demo) -> None:
+    """While nodes are upgraded one by one, "this is not me" may be answered with 204: stopped, and no more said."""
+    async with await stage.context(browser) as hers:
+
+        async def older(route: Route) -> None:
+            await route.fulfill(status=204)
+
+        await hers.route("**/api/not-me", older)
+        page = await hers.new_page()
+        await page.goto(f"{demo.chat}/not-me?site=air#check.proof")
+        await page.get_by_role("button").click()
+        await expect(page.get_by_role("status")).to_contain_text("Stopped. The code is worthless now")
+        await expect(page.get_by_role("button")).to_have_count(0)
