@@ -3,6 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -76,6 +77,15 @@ def processes(place: Path, word: str = "") -> dict[int, str]:
     return found
 
 
+def watches(pid: int) -> list[str]:
+    """What would end the process of this number if we were killed."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            found.append(path.read_bytes().decode(errors="replace"))
+    return [line for line in found if line.endswith(f"aparte-watch\0{pid}\0")]
+
+
 def test_it_plays_the_story_with_the_customer_at_one_node_and_the_agent_at_the_other(place: Path) -> None:
     playing = demo(place, "--story")
     said, log = ended(playing)
@@ -103,9 +113,11 @@ def test_its_people_go_on_at_the_other_node_when_one_is_killed(place: Path) -> N
         for _ in told["nodes"]:
             greeted(chat)
         (pid,) = processes(place, "node-2")
+        assert len(watches(pid)) == 1
         os.kill(pid, signal.SIGKILL)
         until = time.monotonic() + SECONDS
-        while Path(f"/proc/{pid}").exists():  # without a command line it may still have its port
+        # Without a command line it may still have its port; and its number may soon be another's.
+        while Path(f"/proc/{pid}").exists() or watches(pid):
             assert time.monotonic() < until
             time.sleep(0.02)
         claire = told["agents"][0]

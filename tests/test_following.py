@@ -14,7 +14,7 @@ import websockets
 from aparte.actions import following
 from aparte.hub import Peer
 from aparte.jobs import Jobs
-from clients import AgentDesk, Visitor
+from clients import AgentDesk, Visitor, new_cid
 from harness import Server, Start
 from threads import append, note
 
@@ -339,3 +339,21 @@ async def test_who_comes_back_in_another_language_reads_the_desks_name_in_it(ser
         reset = await again.expect("reset", conversation=thread)
         assert reset["view"]["agent"]["role"] == "Service des réservations"
         await again.send("resync", conversation=thread, last_seq=10_000)
+
+
+async def test_who_comes_back_in_another_language_reads_who_answers_in_it(server: Server) -> None:
+    visitor, claire, thread = await server.meeting("Hello")
+    again = await server.visitor(token=visitor.token, lang="fr")
+    await again.settle()
+    await claire.do("transfer", conversation=thread, agent=server.agent_id("odile"))
+    for reader, desk in ((again, "Service des réservations"), (visitor, "Bookings desk")):
+        for name in ("Claire", "Odile"):  # what was, and live
+            assert (await reader.event("assigned"))["body"] == {"agent": {"name": name, "role": desk}}
+
+
+async def test_an_opening_that_is_repeated_in_another_language_is_answered_in_it(server: Server) -> None:
+    visitor, claire = await server.visitor(), await server.agent()
+    opening = {"cid": new_cid(), "text": "Hello"}
+    await claire.take((await visitor.do("open", **opening))["conversation"]["id"])
+    again = await server.visitor(token=visitor.token, lang="fr")
+    assert (await again.do("open", **opening))["conversation"]["agent"]["role"] == "Service des réservations"

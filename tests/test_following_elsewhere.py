@@ -11,7 +11,7 @@ from aparte import hub
 from aparte.errors import StoreDown
 from aparte.jobs import Jobs
 from aparte.store import Store
-from aparte.views import visitor_event
+from aparte.views import event_for
 from clients import AgentDesk, Visitor
 from harness import Server, Start
 from threads import append, make_thread, note, row_of
@@ -121,12 +121,12 @@ async def test_what_cannot_be_shown_in_one_thread_keeps_no_other_waiting(
     finally:
         await other.close()
 
-    def fails(stored: Any, directory: Any) -> Any:
+    def fails(caller: Any, lang: str, stored: Any, directory: Any) -> Any:
         if getattr(stored.body, "text", "") == "broken":
             raise ValueError("a fault of ours")
-        return visitor_event(stored, directory)
+        return event_for(caller, lang, stored, directory)
 
-    monkeypatch.setattr(hub, "visitor_event", fails)
+    monkeypatch.setattr(hub, "event_for", fails)
     await Jobs(server.parts)._positions()
     await texts_in_order(visitor, ["whole"])
     assert await broken.closed() == hub.SLOW

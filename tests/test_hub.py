@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from aparte.frames import Drain, MessageBody, NoteBody, Pos, SomeoneTypes
+from aparte.frames import AssignedBody, Drain, Face, MessageBody, NoteBody, Pos, SomeoneTypes
 from aparte.hub import SLOW, Hub, Peer
 from aparte.model import Agent, AgentCaller, Role, Site, VisitorCaller
 from aparte.store import Directory, Stored
@@ -241,6 +241,20 @@ async def test_it_gives_each_audience_its_own_numbers(hub: Hub, joined: Joined) 
     await turn()
     assert visitor.numbers == [1, 2]
     assert staff.numbers == [1, 2, 3, 4]
+
+
+async def test_it_gives_each_reader_the_desks_name_in_the_own_language(joined: Joined) -> None:
+    site = Site("air", "Air", desk="Desk", desks=(("fr", "Bureau"),))
+    hub = Hub(Directory({"air": site}, {"a": AGENT.agent}))
+    made = [joined() for _ in range(4)]
+    for (_, peer), lang in zip(made, ("en", "fr", "en", "fr"), strict=True):
+        peer.lang = lang
+        live(hub, peer)
+    assigned = event(1)
+    assigned.kind, assigned.body = "assigned", AssignedBody(Face("Claire", "Desk"), "a")
+    hub.publish([assigned])
+    await turn()
+    assert [wire.came[0]["body"]["agent"]["role"] for wire, _ in made] == ["Desk", "Bureau", "Desk", "Bureau"]
 
 
 async def test_it_tells_nobody_but_those_who_watch(hub: Hub, joined: Joined) -> None:

@@ -184,6 +184,15 @@ def test_the_agent_card_is_the_servers_word() -> None:
     assert face(None, None, "en") == Face("", "")
 
 
+def test_the_desk_is_named_in_the_readers_language() -> None:
+    one = stored("assigned", "system")
+    site = Site("b", "Shop", desk="Counter", desks=(("fr", "Service"),))
+    for lang, desk in (("en", "Counter"), ("fr", "Service")):
+        body = json.loads(bytes(visitor_event(one, DIRECTORY, site, lang).body))
+        assert body == {"agent": {"name": "Claire", "role": desk}}
+    assert json.loads(bytes(visitor_event(one, DIRECTORY).body))["agent"]["role"] == "Desk"
+
+
 # ── the whole story, over the wire ──────────────────────────────────────────────────────────────────────────────
 
 VIEW = {"id", "state", "top", "frozen", "agent.name", "agent.role", "delivered", "read", "mine"}

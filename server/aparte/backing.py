@@ -46,7 +46,7 @@ def programs() -> list[Path]:
 @contextlib.contextmanager
 def ending_with_us(pid: int) -> Iterator[None]:
     """While the block lasts, the death of this process ends that one in order, be it by SIGKILL: a shell waits for the end
-    of a pipe that nobody else holds."""
+    of a pipe that nobody else holds. Who hears of that one's end leaves the block at once: its number may become another's."""
     with subprocess.Popen(
         ["/bin/sh", "-c", _WATCH, "aparte-watch", str(pid)],
         stdin=subprocess.PIPE,

@@ -16,7 +16,7 @@ import structlog
 from aparte.frames import Frame, encode
 from aparte.model import AgentCaller, Caller
 from aparte.store import Directory, Stored
-from aparte.views import staff_event, visitor_event
+from aparte.views import event_for
 
 log = structlog.get_logger("aparte.hub")
 WRITE_BYTES: Final = 64 << 10  # in one write, unless a single frame is longer
@@ -303,7 +303,7 @@ class Hub:
     # ── what goes out ────────────────────────────────────────────────────────────────────────────────────
 
     def publish(self, events: list[Stored]) -> None:
-        """Each event, encoded once per audience, to everyone live in it. Called in commit order.
+        """Each event, encoded once per audience and language, to everyone live in it. Called in commit order.
 
         An event that cannot be shown ends the sockets of its own room, which come back and resume; nobody else's.
         """
@@ -323,19 +323,13 @@ class Hub:
         if stored.visitor_seq is not None:
             room.visitor_top = stored.visitor_seq
         if room.staff:
-            self._send(room.staff, stored.conversation, stored.staff_seq, staff_event, stored)
+            self._send(room.staff, stored.conversation, stored.staff_seq, stored)
         if room.visitors and stored.visitor_seq is not None:
-            self._send(room.visitors, stored.conversation, stored.visitor_seq, visitor_event, stored)
+            self._send(room.visitors, stored.conversation, stored.visitor_seq, stored)
 
-    def _send(
-        self,
-        peers: set[Peer],
-        conversation: str,
-        seq: int,
-        view: Callable[[Stored, Directory], Frame],
-        stored: Stored,
-    ) -> None:
-        data = b""
+    def _send(self, peers: set[Peer], conversation: str, seq: int, stored: Stored) -> None:
+        """Args: peers: of one audience."""
+        encoded: dict[str, bytes] = {}
         for peer in peers:
             watch = peer.watched[conversation]
             if not watch.is_live or watch.sent >= seq:
@@ -343,7 +337,10 @@ class Hub:
             if watch.sent + 1 < seq:
                 self._fell_behind(conversation)  # another node wrote what is between: it is read, and this after it
                 continue
-            data = data or encode(view(stored, self._directory))
+            data = encoded.get(peer.lang)
+            if data is None:
+                assert peer.caller is not None
+                data = encoded[peer.lang] = encode(event_for(peer.caller, peer.lang, stored, self._directory))
             watch.sent = seq
             peer.push(data)
 
@@ -375,13 +372,12 @@ class Hub:
     def deliver(self, conversation: str, events: list[Stored], *, staff: bool) -> None:
         """Events of one stream, in order, to those of its audience who have not had them. As with `publish`, one that
         cannot be shown ends their sockets."""
-        view = staff_event if staff else visitor_event
         try:
             for stored in events:
                 room = self._rooms.get(conversation)
                 seq = stored.staff_seq if staff else stored.visitor_seq
                 if room is not None and seq is not None:
-                    self._send(room.staff if staff else room.visitors, conversation, seq, view, stored)
+                    self._send(room.staff if staff else room.visitors, conversation, seq, stored)
         except Exception as error:  # the other threads that were read with this one go on
             log.exception("hub.fault", error=type(error).__name__)
             _end_all(self.watchers(conversation, staff=staff))

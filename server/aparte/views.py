@@ -24,7 +24,7 @@ from aparte.frames import (
     Standing,
     StandingBody,
 )
-from aparte.model import Agent, Site
+from aparte.model import Agent, AgentCaller, Caller, Site
 from aparte.store import Directory, Stored
 
 _replace: Any = msgspec.structs.replace
@@ -34,7 +34,11 @@ _SYSTEM: Final = Sender(kind="system")
 
 def face(agent: Agent | None, site: Site | None, lang: str) -> Face:
     """The agent card that the customer sees: the server's word, never an agent's or a visitor's."""
-    return Face(name=agent.name if agent else "", role=(site.desk_in(lang) or site.name) if site else "")
+    return Face(name=agent.name if agent else "", role=_desk(site, lang))
+
+
+def _desk(site: Site | None, lang: str) -> str:
+    return (site.desk_in(lang) or site.name) if site else ""
 
 
 def _message(body: MessageBody) -> Part:
@@ -70,8 +74,16 @@ def _raw(stored: Stored, body: Part) -> msgspec.Raw:
     return msgspec.Raw(stored.raw if body is stored.body and stored.raw else msgspec.json.encode(body))
 
 
-def visitor_event(stored: Stored, directory: Directory) -> Event:
-    """The event as the visitor stream has it. A kind that has no row above never reaches a visitor."""
+def event_for(caller: Caller, lang: str, stored: Stored, directory: Directory) -> Event:
+    """The event as this reader has it. Args: lang: what a visitor reads now, who may have changed it since."""
+    if isinstance(caller, AgentCaller):
+        return staff_event(stored, directory)
+    return visitor_event(stored, directory, directory.sites.get(caller.site), lang)
+
+
+def visitor_event(stored: Stored, directory: Directory, site: Site | None = None, lang: str = "") -> Event:
+    """The event as the visitor stream has it. A kind that has no row above never reaches a visitor. Args: lang: the
+    language in which the site's desk is named; without a site it is named as it was then."""
     if stored.kind in STAFF_ONLY or stored.visitor_seq is None:
         raise LookupError(f"an event of kind {stored.kind} is not for visitors")
     if stored.sender_kind == "visitor":
@@ -81,6 +93,9 @@ def visitor_event(stored: Stored, directory: Directory) -> Event:
         sender = Sender(kind="agent", name=agent.name if agent else "")
     else:
         sender = _SYSTEM
+    body = _FOR_VISITOR[stored.kind](stored.body)
+    if isinstance(body, AssignedBody) and site:
+        body = AssignedBody(Face(body.agent.name, _desk(site, lang)))
     return Event(
         stored.conversation,
         stored.visitor_seq,
@@ -88,7 +103,7 @@ def visitor_event(stored: Stored, directory: Directory) -> Event:
         stored.kind,
         stored.at,
         sender,
-        _raw(stored, _FOR_VISITOR[stored.kind](stored.body)),
+        _raw(stored, body),
         stored.cid if stored.sender_kind == "visitor" else "",
     )
 

@@ -93,7 +93,7 @@ button.addEventListener('click', async () => {
     });
     sentence = answer.status === 404 || answer.status === 400 ? words.failed : words.offline;
     if (answer.ok) {
-      const { used } = await answer.json();
+      const { used } = answer.status === 204 ? { used: false } : await answer.json(); // 204: a node of the version before
       history.replaceState({ stopped: true, used }, '');
       stopped(words.done, used);
       return;

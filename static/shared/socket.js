@@ -212,7 +212,7 @@ export class Link {
     this.shut = 0;
     fetchFallback()
       .then((it) => it.turn(this))
-      .catch(() => {}) // not to be fetched: the next three in vain ask again
+      .catch(() => {}) // not to be fetched, or not in time: the next three in vain ask again
       .then(() => (this.isTried ||= !this.Around));
   }
 
@@ -229,7 +229,7 @@ export class Link {
     socket?.close();
   }
 
-  /** The browser says that the network has gone: the socket would notice much later. */
+  /** Nothing is heard, or the browser says that the network has gone: the socket would notice much later. */
   #cut() {
     const { socket } = this;
     if (!socket) return;
@@ -255,10 +255,7 @@ export class Link {
 
   #listen() {
     const most = this.isThrough ? SILENCE_MS : OPEN_MS;
-    if ((this.state === 'online' || this.state === 'connecting') && Date.now() - this.heard > most) {
-      this.#count();
-      this.restart();
-    }
+    if (Date.now() - this.heard > most) this.#cut(); // between two tries there is nothing to cut
   }
 
   /**

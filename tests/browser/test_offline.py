@@ -77,6 +77,30 @@ async def test_a_message_goes_once_while_what_looks_at_it_is_still_on_its_way(br
         await stands(customer, agent, ["Is this seat free?", "By the window"])
 
 
+async def test_nothing_goes_of_a_text_that_was_changed_while_what_looks_at_it_is_on_its_way(
+    browser: Browser, demo: Demo
+) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        come = asyncio.Event()
+
+        async def later(route: Route) -> None:
+            await come.wait()
+            await route.continue_()
+
+        await his.route("**/guard*.js*", later)
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.writes("Seat 12A, please")
+        await customer.field.press("Home")
+        await customer.field.press_sequentially("A window: ")
+        async with his.expect_event("response", lambda answer: "/guard" in answer.url):
+            come.set()
+        await expect(customer.field).to_have_value("A window: Seat 12A, please")
+        await customer.field.press("Enter")
+        await expect(customer.field).to_have_value("")
+        await agent.takes("A window: Seat 12A, please")
+        await stands(customer, agent, ["A window: Seat 12A, please"])
+
+
 async def test_it_keeps_what_is_written_offline_and_sends_it_once(browser: Browser, demo: Demo) -> None:
     async with await stage.context(browser) as his, await stage.context(browser) as hers:
         customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
@@ -308,3 +332,18 @@ async def test_it_names_another_way_when_the_conversation_does_not_come_up(brows
         await customer.launcher.press()
         await customer.opens()
         await expect(said).to_be_hidden()
+
+
+async def test_a_node_of_the_version_before_is_believed_that_it_stopped(browser: Browser, demo: Demo) -> None:
+    """While nodes are upgraded one by one, "this is not me" may be answered with 204: stopped, and no more said."""
+    async with await stage.context(browser) as hers:
+
+        async def older(route: Route) -> None:
+            await route.fulfill(status=204)
+
+        await hers.route("**/api/not-me", older)
+        page = await hers.new_page()
+        await page.goto(f"{demo.chat}/not-me?site=air#check.proof")
+        await page.get_by_role("button").click()
+        await expect(page.get_by_role("status")).to_contain_text("Stopped. The code is worthless now")
+        await expect(page.get_by_role("button")).to_have_count(0)

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { lazily } from '../../static/shared/later.js';
+import { lazily, MOST_MS } from '../../static/shared/later.js';
 
 test('it fetches once, however often it is asked', async () => {
   const fetchIt = lazily((at) => import(at('data:text/javascript,export const it = {}')));
@@ -25,5 +25,27 @@ test('it tells of a failure and tries again when it is asked again', async () =>
     assert.equal((await fetchIt()).it, 7);
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test('it takes a fetch that nobody answers for a failure, and asks under another address then', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const asked = [];
+    const fetchIt = lazily((at) => {
+      asked.push(at('./it.js'));
+      return asked.length < 2 ? new Promise(() => {}) : Promise.resolve(7);
+    });
+    const first = fetchIt();
+    mock.timers.tick(MOST_MS - 1);
+    assert.equal(fetchIt(), first, 'still on its way');
+    mock.timers.tick(1);
+    await assert.rejects(first, { message: 'not fetched in time' });
+    assert.equal(await fetchIt(), 7);
+    mock.timers.tick(MOST_MS);
+    assert.equal(await fetchIt(), 7, 'what has come stays');
+    assert.deepEqual(asked, ['./it.js', './it.js?2']);
+  } finally {
+    mock.timers.reset();
   }
 });

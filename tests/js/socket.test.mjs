@@ -86,8 +86,10 @@ test('it leaves a line that is silent for forty seconds', async () => {
   mock.timers.tick(35_000);
   assert.equal(sockets.length, 1);
   mock.timers.tick(10_000);
-  assert.equal(sockets.length, 2);
   assert.ok(sockets[0].isClosedByPage);
+  assert.deepEqual(states.at(-1), ['waiting', 1006]);
+  mock.timers.tick(1_000);
+  assert.equal(sockets.length, 2);
 });
 
 test('it stays as long as something is heard', async () => {

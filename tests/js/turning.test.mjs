@@ -25,6 +25,14 @@ async function shut(times) {
   }
 }
 
+/** So much time, in steps. */
+async function pass(seconds) {
+  for (let left = seconds; left > 0; left -= 5) {
+    mock.timers.tick(5_000);
+    await turn();
+  }
+}
+
 /** What asked whether the server can be reached. */
 const asked = () => requests.filter((one) => one.url.endsWith('/readyz'));
 const streams = () => requests.filter((one) => one.url.endsWith('/sse/visitor'));
@@ -115,11 +123,35 @@ test('it does not take a line for shut that was open', async () => {
 
 test('it takes a handshake that nobody answers for shut', async () => {
   start();
-  for (let times = 0; times < 3; times += 1) {
-    mock.timers.tick(20_000);
+  await pass(75);
+  assert.deepEqual([sockets.length >= 3, asked().length], [true, 1]);
+});
+
+test('it counts no try while it waits for the next', async () => {
+  const { random } = Math;
+  Math.random = () => 0.999;
+  try {
+    start();
+    link.tries = 6; // as after a while: the delay is longer than a handshake may take
+    latest().end(1006);
     await turn();
+    mock.timers.tick(29_000);
+    await turn();
+    assert.deepEqual([sockets.length, link.shut], [1, 1]);
+    mock.timers.tick(1_000);
+    assert.equal(sockets.length, 2);
+  } finally {
+    Math.random = random;
   }
-  assert.equal(asked().length, 1);
+});
+
+test('it is cut off when handshakes are swallowed and there is no other way', async () => {
+  start();
+  await pass(75);
+  assert.deepEqual(states, ['connecting']);
+  asked()[0].fail();
+  await pass(45);
+  assert.ok(states.includes('waiting'));
 });
 
 test('it tries a WebSocket again when it connects anew minutes later', async () => {

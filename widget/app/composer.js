@@ -61,7 +61,8 @@ export function Composer({ state, talk, words, needCards, isOpen, phone, draft, 
     } finally {
       isSending.current = false;
     }
-    setDraft((now) => (now.startsWith(draft) ? now.slice(draft.length) : now)); // what was typed meanwhile stays
+    if (!box.current?.value.startsWith(draft)) return; // changed meanwhile: not what was meant to go, it stays
+    setDraft((now) => now.slice(draft.length)); // and so does what was typed after it
     talk.say(text, name.trim());
   };
   const take = () => {

@@ -32,15 +32,15 @@ from aparte.hub import Peer, Watch
 from aparte.model import AgentCaller
 from aparte.store import Connection, Directory, Stored, Tx, events, keeping
 from aparte.store.conversations import Conversation
-from aparte.views import staff_event, visitor_event
+from aparte.views import event_for
 
 AT_ONCE: Final = 64  # threads of which what was missed is read together
 AT_A_TIME: Final = 25  # events of each of them: of the longest texts a third of an outbox
 
 
-def _frames(found: Iterable[Stored], directory: Directory, *, staff: bool) -> list[Event]:
-    view = staff_event if staff else visitor_event
-    return [view(stored, directory) for stored in found]
+def _frames(found: Iterable[Stored], directory: Directory, peer: Peer) -> list[Event]:
+    assert peer.caller is not None
+    return [event_for(peer.caller, peer.lang, stored, directory) for stored in found]
 
 
 def _portions(parts: Parts, items: list[Event]) -> Iterator[list[Event]]:
@@ -114,7 +114,7 @@ async def _catch_up(parts: Parts, peer: Peer, conversation: str, watch: Watch, *
             return found, now.staff_seq if staff else now.visitor_seq
 
         found, top = await parts.store.read(read)
-        for items in _portions(parts, _frames(found, directory, staff=staff)):
+        for items in _portions(parts, _frames(found, directory, peer)):
             await peer.room()
             if peer.watched.get(conversation) is not watch:
                 return  # while it waited, the thread became another's: the rest is no longer this agent's to see
@@ -218,6 +218,6 @@ async def history(parts: Parts, peer: Peer, conversation: str, before: int) -> E
 
     found, top = await parts.store.read(query)
     # The newest ones, as many as an outbox takes at once; the others come when they are asked for.
-    newest = next(_portions(parts, _frames(reversed(found), parts.store.directory, staff=staff)), [])
+    newest = next(_portions(parts, _frames(reversed(found), parts.store.directory, peer)), [])
     items = newest[::-1]
     return Events(conversation, items, top, older=True, more=bool(items) and items[0].seq > 1)

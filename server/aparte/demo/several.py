@@ -67,6 +67,9 @@ class Node:
     url: str
     log: Path
     process: subprocess.Popen[bytes]
+    watch: contextlib.ExitStack = dataclasses.field(
+        default_factory=contextlib.ExitStack
+    )  # over its end if we are killed
 
 
 @contextlib.asynccontextmanager
@@ -74,13 +77,12 @@ async def nodes(settings: Settings, ports: Sequence[int], folder: Path, say: Say
     """Nodes on these ports, from ready to ended; what each says goes into a file in `folder`. `say` is told too when one
     ends by itself. Raises Unavailable when one does not start."""
     started: list[Node] = []
-    watched = contextlib.ExitStack()
     watching: list[asyncio.Task[None]] = []
     try:
         for number, port in enumerate(ports, 1):
             say(f"starting node {number} of {len(ports)}")
             started.append(_start(settings, f"node-{number}", port, folder))
-            watched.enter_context(ending_with_us(started[-1].process.pid))
+            started[-1].watch.enter_context(ending_with_us(started[-1].process.pid))
         for node in started:
             await _ready(node)
         watching += [asyncio.create_task(_watch(node, say)) for node in started]
@@ -89,7 +91,6 @@ async def nodes(settings: Settings, ports: Sequence[int], folder: Path, say: Say
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, *(_end(node) for node in started), return_exceptions=True)
-        watched.close()
 
 
 def _start(settings: Settings, name: str, port: int, folder: Path) -> Node:
@@ -143,6 +144,7 @@ def _last_line(log: Path) -> str:
 async def _ended(node: Node) -> int:
     while (status := node.process.poll()) is None:  # noqa: ASYNC110 - a process that is waited for in a thread keeps it
         await asyncio.sleep(0.05)
+    node.watch.close()  # at once: the number of its process may now become another's
     return status
 
 
@@ -153,9 +155,8 @@ async def _watch(node: Node, say: Say) -> None:
 
 async def _end(node: Node) -> None:
     """In order, or else hard."""
-    if node.process.poll() is not None:
-        return
-    node.process.terminate()
+    if node.process.poll() is None:
+        node.process.terminate()
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await _ended(node)

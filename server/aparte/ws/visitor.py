@@ -21,7 +21,8 @@ async def _open(socket: Socket, frame: frames.Open) -> None:
     thread = opened.written.conversation
 
     def view(connection: Connection) -> frames.VisitorView:
-        return reading.visitor_view(socket.parts, connection, door.see(connection, opened.caller, thread))
+        row = door.see(connection, opened.caller, thread)
+        return reading.visitor_view(socket.parts, connection, row, socket.lang)
 
     socket.peer.say(frames.Opened(frame.cid, await socket.parts.store.read(view)))
     await following.follow(socket.parts, socket.peer, thread, 0, socket.parts.store.epoch)
