@@ -63,7 +63,7 @@ def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -
     """Whether an agent's text may leave now."""
     if guard.asks_for_secret(text):
         return Judged("general", "asks_secret")
-    if guard.foreign_links(text, site.link_hosts):
+    if _leads_away(parts, tx, row, site, text):
         return Judged("general", "foreign_link")
     noticed = topics.notice(text, site.formats, by_staff=True)
     references = [*noticed.references, *_named_before(parts, tx, row, site, text, noticed.references)]
@@ -79,6 +79,17 @@ def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -
             case _:
                 continue
     return Judged(topic)
+
+
+def _leads_away(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> bool:
+    """Whether a text leads to a strange host. An address that the customer wrote leads him nowhere; whether it is the one
+    on file nobody here knows, so no other is taken for his."""
+    if not guard.foreign_links(text, site.link_hosts):
+        return False
+    if not guard.addresses(text):
+        return True
+    theirs = frozenset[str]().union(*map(guard.addresses, _said_lately(parts, tx.connection, row)))
+    return bool(guard.foreign_links(text, site.link_hosts, theirs))
 
 
 def _named_before(

@@ -184,8 +184,8 @@ _STAFF_BOOKING: Final = (
     ),
     _rule(  # your address is x@example.org; we have your e-mail as x at example dot org
         _YOURS,
-        rf"{_YOUR} (?:[a-z-]{{1,12}} ){{0,2}}?(?:e-?mail|mail|courriel|adresse|address)\b(?: (?:e-?mail|mail|address|on file|here|de contact|enregistree)){{0,2}} ?(?:(?:is|as|est|:|=)(?: (?:bien|still|toujours|now))? )?"
-        r"[a-z0-9._-]{1,64}(?: ?@ ?| at | arobase | \(at\) )[a-z0-9-]{1,60}(?:\.| dot | point | \(dot\) )[a-z]{2}",
+        rf"{_YOUR} (?:[a-z0-9-]{{1,12}} ){{0,2}}?(?:e-?mail|mail|courriel|adresse|address)\b(?: (?:e-?mail|mail|address|on file|here|de contact|enregistree)){{0,2}} ?(?:(?:is|as|est|:|=)(?: (?:bien|still|toujours|now))? )?"
+        r"[a-z0-9._+-]{1,64}(?: ?@ ?| at | arobase | \(at\) )[a-z0-9-]{1,60}(?:\.| dot | point | \(dot\) )[a-z]{2}",
         others="mail email courriel adresse address",
     ),
     _rule(  # there are two passengers on your booking; it is in the name of
