@@ -22,7 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stdnum import luhn
 
-from aparte.guard import asks_for_secret, clean, foreign_links, needs_previous, without_proof
+from aparte.guard import addresses, asks_for_secret, clean, foreign_links, needs_previous, without_proof
 from aparte.guard.cards import lengths_of
 from aparte.guard.proof import PROOF_MARK
 from aparte.guard.reading import BREAK, read
@@ -189,7 +189,7 @@ def test_it_raises_on_no_text(text: str, previous: str) -> None:
     clean(text, previous)
     needs_previous(text)
     asks_for_secret(text)
-    foreign_links(text, ("airline.example", "*.airline.example"))
+    foreign_links(text, ("airline.example", "*.airline.example"), addresses(previous))
 
 
 @given(texts)
@@ -260,11 +260,11 @@ def lines_run(work: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["4 ", "4242 ", "4" * 50 + " ", "FR76 ", "FR76", "cvv ", "cvv 1 ", "٤ ", "4\u3164", "4o", "4242 4242 4242 4242 ", "6 2 0 ", "4242x", "12/27 ", "http://a.b/ "],
+    ["4 ", "4242 ", "4" * 50 + " ", "FR76 ", "FR76", "cvv ", "cvv 1 ", "٤ ", "4\u3164", "4o", "4242 4242 4242 4242 ", "6 2 0 ", "4242x", "12/27 ", "http://a.b/ ", "a.b@", "a@b.c "],
 )  # fmt: skip
 def test_it_works_in_proportion_to_the_length(hostile: str) -> None:
     short, long = (hostile * (size // len(hostile)) for size in (1000, 4000))
-    for work in (clean, asks_for_secret, lambda text: foreign_links(text, ("airline.example",))):
+    for work in (clean, asks_for_secret, addresses, lambda text: foreign_links(text, ("airline.example",))):
         assert lines_run(lambda work=work: work(long)) < 4.6 * lines_run(lambda work=work: work(short)) + 200  # type: ignore[misc]  # each lambda is called at once
     assert lines_run(lambda: clean(long)) < 150_000
 
@@ -314,71 +314,6 @@ def test_it_notices_an_agent_who_asks_for_a_secret(text: str) -> None:
 )  # fmt: skip
 def test_it_lets_an_agent_explain_and_start_a_check(text: str) -> None:
     assert not asks_for_secret(text)
-
-
-# --- where an agent's links may lead
-
-OURS = ("airline.example", "*.help.airline.example", "münchen.example")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Have a look at https://airline.example/bags?x=1#y", "airline.example", "AIRLINE.EXAMPLE/fares.", "https://airline.example:443/",
-        "https://fr.help.airline.example/", "Hello.How are you? e.g. at 14.05, i.e. 2 p.m.", "8.12.2026", "It costs 58.50 euros.",
-        "Merci.Bonne journée", "version 1.2.3", "https://xn--mnchen-3ya.example/", "https://münchen.example/", "no link at all", "",
-        "agent@airline.example", "ratio 3:4", "note: it is fine", "QX7T4P//QX7T4Q",
-        "Votre adresse est bien dupont@example.com ?", "We have your e-mail as dupont@example.com.",
-    ],
-)  # fmt: skip
-def test_it_lets_links_to_the_site_and_ordinary_stops_pass(text: str) -> None:
-    assert foreign_links(text, OURS) == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "host"),
-    [
-        ("https://evil.example/airline.example", "evil.example"),
-        ("http://airline.example@evil.example/", "evil.example"),
-        ("http://airline.example:443@evil.example/", "evil.example"),
-        ("https://airline.example.evil.example/", "airline.example.evil.example"),
-        ("https://evilairline.example/", "evilairline.example"),
-        ("go to evil.com/pay", "evil.com"),
-        ("evil.com", "evil.com"),
-        ("www.evil.test", "www.evil.test"),
-        ("//evil.com/x", "evil.com"),
-        ("https:evil.com", "evil.com"),
-        ("https:/\\evil.com", "evil.com"),
-        ("ftp://evil.com/x", "evil.com"),
-        ("HTTPS://EVIL.COM", "evil.com"),
-        ("evil。com", "evil.com"),
-        ("e\u200bvil.com", "evil.com"),
-        ("ｅｖｉｌ.com", "evil.com"),
-        ("https://аirline.example/", "аirline.example"),  # a Cyrillic а
-        ("https://airliné.example/", "airliné.example"),
-        ("https://airline.example\\@evil.com/", "evil.com"),
-        ("pay to refunds@evil.com", "evil.com"),
-        ("your address is dupont@mail.example, see evil.com", "evil.com"),
-        ("pay from your e-mail address to refunds@evil.com", "evil.com"),
-        ("http://3232235777/", "3232235777"),
-        ("http://[::1]/", "::1"),
-        ("192.168.1.1/login", "192.168.1.1"),
-        ("javascript:alert(1)", "javascript:"),
-        ("data:text/html;base64,xx", "data:"),
-        ("пример.рф", "пример.рф"),
-        ("(see evil.com)", "evil.com"),
-        ("x.help.airline.example.evil.io", "x.help.airline.example.evil.io"),
-        ("help.airline.example.", "help.airline.example"),
-        ("evilairline.example", "evilairline.example"),
-        ("[airline.example](https://evil.com)", "evil.com"),
-    ],
-)
-def test_it_names_a_host_outside_the_list(text: str, host: str) -> None:
-    assert foreign_links(text, OURS) == (host,)
-
-
-def test_it_names_each_host_once() -> None:
-    assert sorted(foreign_links("b.com a.com http://b.com/", ())) == ["a.com", "b.com"]
 
 
 def test_it_finds_the_code_of_a_check_and_no_date_nor_telephone_number() -> None:

@@ -340,7 +340,23 @@ async def test_what_the_agent_gave_stays_with_staff(server: Server) -> None:
     await claire.do("ask_check", conversation=thread, reference=BOOKING)
     card = await visitor.check("started")
     assert {"own", "reference"}.isdisjoint(card)
-    assert BOOKING not in visitor.everything
+    await visitor.do("start_check", conversation=thread, reference="")  # once more, of whatever it is about
+    await visitor.check("ended")
+    assert {"own", "reference"}.isdisjoint(await visitor.check("started"))
+    again = await server.visitor(token=visitor.token)
+    assert {"own", "reference"}.isdisjoint(again.welcome["conversation"]["check"])
+    for screen in (visitor, again):
+        assert BOOKING not in screen.everything
+
+
+async def test_what_the_customer_gave_stays_his_when_he_asks_again(server: Server) -> None:
+    visitor, _, thread = await server.meeting()
+    await visitor.say(thread, f"I want to move my flight, booking {BOOKING}")
+    await visitor.check("offered")
+    for _ in range(2):
+        await visitor.do("start_check", conversation=thread, reference="")
+        card = await visitor.check("started")
+        assert (card["own"], card["reference"]) == (True, BOOKING)
 
 
 @pytest.mark.parametrize("reference", ["ABC", "QX7T4P7", "QX7T4É", "../../", "QX7T4"])

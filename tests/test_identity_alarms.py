@@ -234,6 +234,61 @@ async def test_not_me_of_an_earlier_letter_tells_that_a_later_code_was_used(serv
     await claire.event("alarm", code="not_me_used")
 
 
+async def test_not_me_of_a_later_letter_tells_that_the_code_of_an_earlier_one_was_used(server: Server) -> None:
+    """Also when the earlier one has said so already, and its check is killed."""
+    visitor, claire, thread = await server.meeting()
+    await server.prove(visitor, thread)
+    first = await link_of(server)
+    await asked(server, visitor, thread)
+    second = await link_of(server)
+    for link in (first, second, first, second):
+        assert (await server.post("/api/not-me", {"token": link})).json() == {"used": True}
+    for _ in range(2):
+        await claire.event("alarm", code="not_me_used")
+    await claire.settle()
+    assert claire.heard("alarm") == []
+
+
+async def test_not_me_tells_that_a_code_was_used_after_it_was_pressed_first(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await asked(server, visitor, thread)
+    link = await link_of(server)
+    assert (await server.post("/api/not-me", {"token": link})).json() == {"used": False}
+    odile = await server.agent("odile")
+    await odile.do("unfreeze", conversation=thread, reason="He called us")
+    await visitor.event("unfrozen")
+    await server.prove(visitor, thread)
+    for _ in range(2):
+        assert (await server.post("/api/not-me", {"token": link})).json() == {"used": True}
+    await visitor.event("standing", why="not_me")  # taken back
+    await visitor.event("frozen")
+    for code in ("not_me", "not_me_used"):
+        await claire.event("alarm", code=code)
+    await claire.settle()
+    assert claire.heard("alarm") == []
+
+
+async def test_not_me_knows_a_booking_however_it_was_typed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start() as server:
+        company_writes_otherwise(server, monkeypatch)
+        visitor, claire, thread = await server.meeting()
+        check, code = await asked(server, visitor, thread, "OX7T4P")
+        await visitor.do("code", conversation=thread, check=check, code=code)
+        await asked(server, visitor, thread, "0X7T4P")
+        assert (await server.post("/api/not-me", {"token": await link_of(server)})).json() == {"used": True}
+        await claire.event("alarm", code="not_me_used")
+
+
+@pytest.mark.parametrize(("column", "value"), [("state", "ended"), ("record_index", bytes(32))])
+async def test_not_me_is_not_calmed_by_a_row_that_was_changed(server: Server, column: str, value: object) -> None:
+    visitor, claire, thread = await server.meeting()
+    await server.prove(visitor, thread)
+    await asked(server, visitor, thread)
+    server.change(f"UPDATE identity_check SET {column} = ? WHERE state = 'verified'", value)
+    assert (await server.post("/api/not-me", {"token": await link_of(server)})).json() == {"used": True}
+    await claire.event("alarm", code="not_me_used")
+
+
 async def test_not_me_of_another_booking_is_not_alarmed_by_what_was_used_for_this_one(server: Server) -> None:
     visitor, claire, thread = await server.meeting()
     await server.prove(visitor, thread)

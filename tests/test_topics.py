@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aparte.topics import Noticed, notice, possible_references
+from aparte.topics import Noticed, named, notice, possible_references, references
 
 FORMATS = ("XXXXXX",)
 
@@ -117,7 +118,46 @@ def test_it_raises_on_no_text(text: str, by_staff: bool) -> None:
     assert notice(text, FORMATS, by_staff=by_staff).topic in ("general", "booking", "payment")
 
 
-def lines_run(text: str, by_staff: bool) -> int:
+# Words, references of every kind, and what stands between them, in odd orders.
+pieces = st.sampled_from(
+    ["QX7T4P", "qx7-t4p", "Q X 7 T 4 P", "KL0691", "KLMPQR", "482913", "PLEASE", "please", "074-1234567", "0741234567", "0 7 4 1 2 3 4 5 6 7",
+     "booking ", "ref ", "flight ", " ", ", ", "-", "é", "\u200b", "20kg", "a", "1", "ＱＸ７Ｔ４Ｐ"]
+)  # fmt: skip
+
+
+@given(st.lists(pieces, max_size=20).map("".join), st.lists(pieces, max_size=6).map("".join))
+def test_the_references_of_a_text_are_the_same_when_they_alone_are_asked_for(text: str, other: str) -> None:
+    formats = ("XXXXXX", "999–9999999")
+    all_named = notice(text, formats).references
+    assert named(text, formats) == all_named
+    for among in (possible_references(text, formats), possible_references(other, formats), frozenset(all_named[1:])):
+        assert named(text, formats, among) == tuple(one for one in all_named if one in among)
+
+
+@pytest.mark.parametrize("text", ["MOVE MY FLIGHT TO LONDON 1 ", "Q X 7 T 4 P ", "1 2 3 4 ", "a1 b2 my booking "])
+def test_a_text_in_which_none_of_those_stands_is_not_searched(text: str) -> None:
+    long = (text * 4000)[:4000]
+    assert lines_run(lambda: named(long, FORMATS, {"PLEASE", "LM2K9R"})) < 30
+
+
+def test_a_text_in_capitals_is_looked_through_once_and_not_for_every_word() -> None:
+    class Watched(str):
+        """A text that counts how often it is looked through as a whole."""
+
+        __slots__ = ()
+        looks = 0
+
+        def isupper(self) -> bool:
+            Watched.looks += 1
+            return super().isupper()
+
+    cased = Watched("MOVE MY FLIGHT TO LONDON 1 " * 100)
+    plain = cased.lower()
+    assert references.find(cased, plain, frozenset(plain.split()), FORMATS, has_digit=True, by_staff=False) == ()
+    assert Watched.looks == 1
+
+
+def lines_run(work: Callable[[], object]) -> int:
     count = 0
 
     def local(_frame: FrameType, event: str, _arg: object) -> Any:
@@ -131,7 +171,7 @@ def lines_run(text: str, by_staff: bool) -> int:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        notice(text, FORMATS, by_staff=by_staff)
+        work()
     finally:
         sys.settrace(before)
     return count
@@ -142,7 +182,10 @@ def lines_run(text: str, by_staff: bool) -> int:
 def test_it_works_in_proportion_to_the_length_and_looks_at_four_thousand_characters(
     hostile: str, by_staff: bool
 ) -> None:
-    short, long, longer = (lines_run((hostile * size)[:size], by_staff) for size in (1000, 4000, 16_000))
+    short, long, longer = (
+        lines_run(lambda size=size: notice((hostile * size)[:size], FORMATS, by_staff=by_staff))  # type: ignore[misc]  # called at once
+        for size in (1000, 4000, 16_000)
+    )
     assert long < 4.6 * short + 50
     assert longer == long
 

@@ -114,7 +114,9 @@ async def start(parts: Parts, caller: VisitorCaller, cid: str, conversation: str
         live = parts.life.live(tx, row)
         known = live.secret.reference if live else ""
         named = _reference(parts, row, reference, known)
-        begin = partial(parts.life.start, tx, row, caller.session, named, asked, is_own=True)
+        # What is offered with a reference has it from his own words; what an agent started does not.
+        is_own = bool(reference) or (live is not None and (live.state == "offered" or live.secret.is_own))
+        begin = partial(parts.life.start, tx, row, caller.session, named, asked, is_own=is_own)
         refused = _begun(tx, row, caller, "check.start", begin)
         return refused or Written(row.id, row.visitor_seq, tx.now)
 

@@ -56,14 +56,14 @@ class Judged:
 
 
 _GENERAL: Final = Judged("general")
-_REFERENCES_IN: Final = 40  # of the last messages are looked through for booking references
+_LOOKED_THROUGH: Final = 40  # of the last messages, for what the customer wrote
 
 
 def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> Judged:
     """Whether an agent's text may leave now."""
     if guard.asks_for_secret(text):
         return Judged("general", "asks_secret")
-    if guard.foreign_links(text, site.link_hosts):
+    if _leads_away(parts, tx, row, site, text):
         return Judged("general", "foreign_link")
     noticed = topics.notice(text, site.formats, by_staff=True)
     references = [*noticed.references, *_named_before(parts, tx, row, site, text, noticed.references)]
@@ -81,33 +81,52 @@ def judge_talk(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -
     return Judged(topic)
 
 
+def _leads_away(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> bool:
+    """Whether a text leads to a strange host. An address that the customer wrote leads him nowhere; whether it is the one
+    on file nobody here knows, so no other is taken for his."""
+    if not guard.foreign_links(text, site.link_hosts):
+        return False
+    if not guard.addresses(text):
+        return True
+    theirs = frozenset[str]().union(*map(guard.addresses, _said_lately(parts, tx.connection, row)))
+    return bool(guard.foreign_links(text, site.link_hosts, theirs))
+
+
 def _named_before(
     parts: Parts, tx: Tx, row: Conversation, site: Site, text: str, noticed: tuple[str, ...]
 ) -> list[str]:
     """The references that the customer named lately and that stand in `text` in groups, or without a word that says what
-    they are. The customer's messages are read only if the text holds what could be one."""
-    possible = topics.possible_references(text, site.formats).difference(noticed) if site.formats else ()
-    return [one for one in named_references(parts, tx.connection, row) if one in possible] if possible else []
+    they are. The customer's messages are read only if the text holds what could be one, and searched only if they hold
+    it, too: a text in capitals is full of what could be."""
+    possible = topics.possible_references(text, site.formats).difference(noticed) if site.formats else frozenset[str]()
+    return named_references(parts, tx.connection, row, possible) if possible else []
 
 
-def named_references(parts: Parts, connection: Connection, row: Conversation) -> list[str]:
-    """The booking references that the customer named lately, newest first."""
+def named_references(
+    parts: Parts, connection: Connection, row: Conversation, among: frozenset[str] | None = None
+) -> list[str]:
+    """The booking references that the customer named lately, newest first. Args: among: only these are looked for."""
     site = parts.store.directory.sites.get(row.site_id)
     if site is None or not site.formats:
         return []
-    last = events.page(
-        connection,
-        parts.store.vault,
-        row,
-        for_visitor=True,
-        before=row.visitor_seq + 1,
-        limit=_REFERENCES_IN,
-    )
     found: list[str] = []
-    for stored in reversed(last):
-        if stored.sender_kind == "visitor" and isinstance(stored.body, MessageBody):
-            found += [one for one in topics.notice(stored.body.text, site.formats).references if one not in found]
+    for text in _said_lately(parts, connection, row):
+        found += [one for one in topics.named(text, site.formats, among) if one not in found]
+        if among is not None and len(found) == len(among):
+            break
     return found
+
+
+def _said_lately(parts: Parts, connection: Connection, row: Conversation) -> list[str]:
+    """What the customer wrote among the last messages, newest first."""
+    last = events.page(
+        connection, parts.store.vault, row, for_visitor=True, before=row.visitor_seq + 1, limit=_LOOKED_THROUGH
+    )
+    return [
+        stored.body.text
+        for stored in reversed(last)
+        if stored.sender_kind == "visitor" and isinstance(stored.body, MessageBody)
+    ]
 
 
 def wants_check(parts: Parts, tx: Tx, row: Conversation, site: Site, text: str) -> tuple[bool, tuple[str, ...]]:

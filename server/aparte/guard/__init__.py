@@ -13,11 +13,11 @@ import re
 from typing import Final, NamedTuple
 
 from aparte.guard import accounts, cards, codes
-from aparte.guard.outgoing import asks_for_secret, foreign_links
+from aparte.guard.outgoing import addresses, asks_for_secret, foreign_links
 from aparte.guard.proof import without_proof
 from aparte.guard.reading import BREAK, CARD_MARK, CODE_MARK, IBAN_MARK, masked, read
 
-__all__ = ["Cleaned", "asks_for_secret", "clean", "foreign_links", "needs_previous", "without_proof"]
+__all__ = ["Cleaned", "addresses", "asks_for_secret", "clean", "foreign_links", "needs_previous", "without_proof"]
 
 # The start of a message that may complete something, and the end of the one before that it may complete. An IBAN
 # of 34 characters, each with a separator, and some words fit.

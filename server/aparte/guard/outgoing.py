@@ -140,9 +140,9 @@ _PROTOCOL_RELATIVE: Final = re.compile(r"(?<![\w:/\\.])[/\\]{2}([^\s/\\<>\"'()\[
 _BARE: Final = re.compile(
     r"(?<![\w.@%/\\-])((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})(?![\w-])(\.?[@:/\\?#][^\s<>\"']{0,500})?"
 )
-# The customer's own address read back: no link, but a detail, which the gate holds as one.
-_THEIRS: Final = re.compile(
-    r"(?<!\w)(?:your|ur|votre|ton|ta)\s(?:[\w-]{1,12}\s){0,2}?(?:e-?mail|mail|courriel|adresse|address)\b(?:\s(?:e-?mail|mail|address|on file|here|de contact|enregistrée)){0,2}\s?(?:(?:is|as|est|:|=)\s)?(?:bien\s|still\s|toujours\s|now\s)?[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}"
+# One that stands by itself: nothing in front of it or behind it makes a link or another address of it.
+_ADDRESS: Final = re.compile(
+    r"(?<![^\s(<\[«\"',;:=])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}(?![\w@-]|\.[\w-]|[:/\\?#]\S)"
 )
 _MAIL: Final = re.compile(r"@((?:[\w-]{1,63}\.){1,8}[\w-]{2,63})")
 _NUMERIC: Final = re.compile(r"(?<![\w.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?=[:/])")
@@ -150,23 +150,26 @@ _NUMERIC: Final = re.compile(r"(?<![\w.])((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?=[:/])
 _LINKED: Final = re.compile(r"[.:/\\](?:(?<=\.)[\w-]|(?<=:)\S|(?<=[/\\])[/\\])")
 
 
-def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
+def addresses(text: str) -> frozenset[str]:
+    """The e-mail addresses that stand in a text by themselves, as `foreign_links` compares them. Raises nothing."""
+    return frozenset(_ADDRESS.findall(_shown(text))) if "@" in text else frozenset()
+
+
+def foreign_links(text: str, allowed_hosts: Collection[str], theirs: Collection[str] = ()) -> tuple[str, ...]:
     """The hosts, each once, that `text` leads to and that are not allowed; for a scheme that runs or
     carries its own content, the scheme. Raises nothing.
 
     A link is what a program may make one of: with a scheme, `//host`, a bare host with a known ending, an e-mail
     address. A host is compared as a whole, in lower case; look-alike letters make it another host; what stands
-    before an `@` is not the host. The customer's own address ("your e-mail is …") is no link.
+    before an `@` is not the host.
 
-    Args: allowed_hosts: "example.org" allows that host alone, "*.example.org" what is below it too.
+    Args:
+        allowed_hosts: "example.org" allows that host alone, "*.example.org" what is below it too.
+        theirs: of `addresses` of what the customer wrote: they may be repeated, each as a whole and by itself.
     """
-    plain = visible(text[:_LONGEST])
-    if not plain.isascii():
-        plain = plain.translate(_DOTS)
+    plain = _shown(text)
     if _LINKED.search(plain) is None:
         return ()
-    if "@" in plain:
-        plain = _THEIRS.sub(" ", plain)
     found: dict[str, None] = {}
     rest = plain
     for link in _WITH_SCHEME.finditer(plain):
@@ -179,6 +182,8 @@ def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
     for link in _PROTOCOL_RELATIVE.finditer(rest):
         if "." in link[1]:
             _note(_host(link[1]), allowed_hosts, found)
+    if theirs:
+        rest = _ADDRESS.sub(lambda one: " " if one[0] in theirs else one[0], rest)
     for link in _BARE.finditer(rest):
         host, behind = link[1], link[2] or ""
         if behind.startswith("@"):
@@ -189,6 +194,12 @@ def foreign_links(text: str, allowed_hosts: Collection[str]) -> tuple[str, ...]:
         for link in pattern.finditer(rest):
             _note(link[1], allowed_hosts, found)
     return tuple(found)
+
+
+def _shown(text: str) -> str:
+    """`visible`, with every sign that is shown as a full stop as one."""
+    plain = visible(text[:_LONGEST])
+    return plain if plain.isascii() else plain.translate(_DOTS)
 
 
 def _host(target: str) -> str:

@@ -321,11 +321,10 @@ class Life:
         changed it. Of a check that cannot be authenticated that is not known, so it is taken for used.
         """
         check = self._find(tx, row, check_id)
-        was_used = True
-        if check.state == "killed" if check is not None else row.is_frozen:
-            return check.secret.was_used if check is not None else was_used  # pressed again
+        was_used = check is None or self._was_used(tx, row, self._record(tx, row, check))
+        if row.is_frozen if check is None else check.state == "killed" and check.secret.was_used == was_used:
+            return was_used  # pressed again, and nothing has happened since
         if check is not None:
-            was_used = checks.was_verified(tx.connection, row, check.record)
             check.secret = msgspec.structs.replace(check.secret, was_used=was_used)
             self.end(tx, row, check, "killed")
         live = self.live(tx, row)
@@ -339,3 +338,14 @@ class Life:
         tx.append(row, "alarm", AlarmBody("not_me_used" if was_used else "not_me"), sender=SYSTEM, visible=False)
         tx.audit(SYSTEM, "check.not_me", row.id, check_id)
         return was_used
+
+    def _was_used(self, tx: Tx, row: Conversation, record: bytes) -> bool:
+        """Whether a code for this record has ever proven somebody here, or what would tell so cannot be authenticated.
+        Each check is unsealed: its columns alone are nobody's word. A conversation has few."""
+        for check_id in checks.ids_of(tx.connection, row):
+            check = self._find(tx, row, check_id)
+            if check is None or (
+                self._record(tx, row, check) == record and (check.state == "verified" or check.secret.was_used)
+            ):
+                return True
+        return False

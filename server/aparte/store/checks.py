@@ -117,11 +117,11 @@ def conversation_of(connection: Connection, check: str) -> str | None:
     return None if found is None else str(found)
 
 
-def was_verified(connection: Connection, row: Conversation, record: bytes | None) -> bool:
-    """Whether a code for this record has ever proven somebody in this conversation."""
-    c = identity_check.c
-    query = select(c.id).where(c.conversation_id == row.id, c.record_index == record, c.state == "verified").limit(1)
-    return connection.execute(query).first() is not None
+def ids_of(connection: Connection, row: Conversation) -> list[str]:
+    """Every check that the conversation has had, in any order."""
+    return list(
+        connection.execute(select(identity_check.c.id).where(identity_check.c.conversation_id == row.id)).scalars()
+    )
 
 
 def overdue(connection: Connection, now: float, limit: int) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -183,8 +184,8 @@ _STAFF_BOOKING: Final = (
     ),
     _rule(  # your address is x@example.org; we have your e-mail as x at example dot org
         _YOURS,
-        rf"{_YOUR} (?:[a-z-]{{1,12}} ){{0,2}}?(?:e-?mail|mail|courriel|adresse|address)\b(?: (?:e-?mail|mail|address|on file|here|de contact|enregistree)){{0,2}} ?(?:(?:is|as|est|:|=)(?: (?:bien|still|toujours|now))? )?"
-        r"[a-z0-9._-]{1,64}(?: ?@ ?| at | arobase | \(at\) )[a-z0-9-]{1,60}(?:\.| dot | point | \(dot\) )[a-z]{2}",
+        rf"{_YOUR} (?:[a-z0-9-]{{1,12}} ){{0,2}}?(?:e-?mail|mail|courriel|adresse|address)\b(?: (?:e-?mail|mail|address|on file|here|de contact|enregistree)){{0,2}} ?(?:(?:is|as|est|:|=)(?: (?:bien|still|toujours|now))? )?"
+        r"[a-z0-9._+-]{1,64}(?: ?@ ?| at | arobase | \(at\) )[a-z0-9-]{1,60}(?:\.| dot | point | \(dot\) )[a-z]{2}",
         others="mail email courriel adresse address",
     ),
     _rule(  # there are two passengers on your booking; it is in the name of
@@ -308,6 +309,24 @@ def notice(text: str, formats: tuple[str, ...] = (), *, by_staff: bool = False) 
     return _NOTHING
 
 
+def named(text: str, formats: tuple[str, ...], among: Collection[str] | None = None) -> tuple[str, ...]:
+    """The references that `notice` finds in a customer's text, without asking what it is about. Raises nothing.
+
+    Args: among: only these, in the form in which `possible_references` gives them; a text in which none of them
+        stands is not searched.
+    """
+    cased = _plain(text[:_LONGEST])
+    if among is not None:
+        signs = cased.upper().translate(_SIGNS_ONLY)
+        if not any("".join(filter(str.isalnum, one)) in signs for one in among):
+            return ()
+    plain = cased.lower()
+    words = frozenset(plain.translate(_WORDS_ONLY).split())
+    has_digit = _DIGIT.search(plain) is not None
+    found = references.find(cased, plain, words, formats, has_digit=has_digit, by_staff=False)
+    return found if among is None else tuple(one for one in found if one in among)
+
+
 def possible_references(text: str, formats: tuple[str, ...]) -> frozenset[str]:
     """What could be a reference if one like it was named before, in upper case; `formats` as for `notice`. Raises nothing."""
     return references.find_apart(_plain(text[:_LONGEST]), formats)
@@ -338,6 +357,7 @@ _IN_WORDS: Final = re.compile(
     rf"\b(?:(?:an?|{_SMALL})[ -])?(?:{_BIG})(?:[ -](?:and |et[ -])?(?:{_BIG}|{_SMALL})){{0,9}}\b", re.ASCII
 )
 _WORDS_ONLY: Final = {code: " " for code in range(128) if not chr(code).isalnum()}
+_SIGNS_ONLY: Final = dict.fromkeys(_WORDS_ONLY)  # letters and digits, with nothing between
 
 
 def _plain(text: str) -> str:

@@ -90,8 +90,8 @@ def find(
     """Those that count wherever they stand, in upper case, once each. Args: cased: `plain` before it was lower case;
     words: of `plain`."""
     found: dict[str, None] = {}
-    # In a text of capitals alone every word would be in capitals.
-    has_named = not words.isdisjoint(NAMES) and not cased.isupper()
+    is_upper = cased.isupper()  # then every word would be in capitals
+    has_named = not words.isdisjoint(NAMES) and not is_upper
     for mask in _compiled(formats):
         if not (has_digit or mask.is_of_letters or has_named):
             continue
@@ -101,7 +101,7 @@ def find(
             if mask.is_mixed and _UNIT.fullmatch(token):
                 continue
             if mask.is_mixed and not _has_both(token):
-                written = token if cased.isupper() else cased[match.start() : match.end()]
+                written = token if is_upper else cased[match.start() : match.end()]
                 if not _is_named(written, before):
                     continue
             if mask.is_mixed and _FLIGHT.fullmatch(token) and _is_flight(before, by_staff):
