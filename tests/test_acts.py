@@ -128,6 +128,32 @@ async def test_the_change_reaches_the_airline_once(server: Server) -> None:
     assert {"act.change", "act.change_done"} <= set(server.audited(thread))
 
 
+async def test_each_reads_the_record_and_its_change_in_their_own_language(server: Server) -> None:
+    visitor, claire, thread = await proven(server)
+    shown = [
+        await claire.do("show_record", conversation=thread, **lang) for lang in ({}, {"lang": "en"}, {"lang": "fr"})
+    ]
+    assert [record["lines"][3]["label"] for record in shown] == ["To", "To", "À"]
+    option = shown[2]["options"][0]
+    await claire.do("change", conversation=thread, option=option["id"])
+    asked = (await claire.event("act", state="asked"))["body"]
+    told = {"label": option["label"], "departs": option["departs"], "lang": "fr"}
+    assert told.items() <= asked.items()
+    # The customer began in English: the words that the agent chose by are not theirs, the departure can be said anew.
+    done = (await visitor.event("act", state="done"))["body"]
+    assert (done["departs"], done["lang"], done["title"]) == (option["departs"], "en", "Amsterdam – Toronto")
+    assert "label" not in done
+    assert (await claire.event("act", state="done"))["body"]["departs"] == option["departs"]
+
+
+async def test_a_change_chosen_in_the_customers_language_keeps_the_companys_words(server: Server) -> None:
+    visitor, claire, thread = await proven(server)
+    option = (await claire.do("show_record", conversation=thread, lang="en"))["options"][0]
+    await claire.do("change", conversation=thread, option=option["id"])
+    done = (await visitor.event("act", state="done"))["body"]
+    assert (done["label"], done["lang"]) == (option["label"], "en")
+
+
 async def test_a_change_that_is_carried_out_again_after_a_crash_happens_once(server: Server) -> None:
     """The row comes back although the airline has done it: the same key, the same answer."""
     _, claire, thread = await proven(server)

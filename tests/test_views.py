@@ -59,7 +59,9 @@ FULL: dict[str, Part] = {
     "frozen": EmptyBody(),
     "unfrozen": EmptyBody(),
     "alarm": AlarmBody("not_me"),
-    "act": ActBody("change", "done", "title", "label", Money(5800, "EUR"), "code", "REFERENCE"),
+    "act": ActBody(
+        "change", "done", "title", "label", Money(5800, "EUR"), "code", "REFERENCE", "2026-12-08T14:05", "fr"
+    ),
     "unreadable": EmptyBody(),
 }
 
@@ -77,7 +79,7 @@ VISITOR_BODY: dict[str, set[str]] = {
     "standing": STANDING_FIELDS,
     "frozen": set(),
     "unfrozen": set(),
-    "act": {"act", "state", "title", "label", "due.amount", "due.currency"},
+    "act": {"act", "state", "title", "label", "due.amount", "due.currency", "departs", "lang"},
     "unreadable": set(),
 }
 STAFF_BODY: dict[str, set[str]] = {

@@ -64,7 +64,9 @@ _FOR_VISITOR: Final[dict[str, Callable[[Any], Part]]] = {
     "standing": lambda body: StandingBody(standing_for_visitor(body.standing), body.why),
     "frozen": lambda body: body,
     "unfrozen": lambda body: body,
-    "act": lambda body: ActBody(body.act, body.state, body.title, body.label, body.due),
+    "act": lambda body: ActBody(
+        body.act, body.state, body.title, body.label, body.due, departs=body.departs, lang=body.lang
+    ),
     "unreadable": lambda body: body,
 }
 

@@ -37,6 +37,8 @@ export class Desk {
     this.onChange = onChange;
     /** @type {State} */
     this.state = INITIAL;
+    /** What the agent reads: the company's words come in it. @type {import('../shared/frames.js').Lang} */
+    this.lang = 'en';
     /** What is unsaid, in memory only: it must not lie in clear on a disk. @type {Map<string, Draft>} */
     this.drafts = new Map();
     /** @type {Map<string, () => void>} */
@@ -255,6 +257,12 @@ export class Desk {
     }
   }
 
+  /** The agent reads another language from now on: what the company's system said is asked for anew. @param {import('../shared/frames.js').Lang} lang */
+  speak(lang) {
+    this.lang = lang;
+    Object.keys(this.state.threads).forEach((conversation) => this.#renewRecord(conversation));
+  }
+
   // ── conversations ──
 
   /** @param {string} conversation */
@@ -303,7 +311,7 @@ export class Desk {
 
   /** @param {string} conversation */
   #renewRecord(conversation) {
-    if (this.state.threads[conversation]?.record) this.ask({ t: 'show_record', conversation });
+    if (this.state.threads[conversation]?.record) this.ask({ t: 'show_record', conversation, lang: this.lang });
   }
 
   /** @param {string} conversation @returns {Draft} */

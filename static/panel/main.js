@@ -32,6 +32,7 @@ const desk = new Desk((state, before) => {
   const { unread } = counts(state);
   document.title = unread > 0 && state.phase === 'signed_in' ? `(${unread}) Aparté` : 'Aparté';
 });
+desk.speak(lang);
 
 /** Draws once for all that happens in one turn. */
 function draw() {
@@ -59,6 +60,7 @@ function tell(before, after) {
 async function speak(next) {
   words = await loadWords(next);
   lang = next;
+  desk.speak(next);
   document.documentElement.lang = next;
   write(LANGUAGE_KEY, next);
   draw();

@@ -97,6 +97,8 @@ export interface ActBody {
   due?: Money | null;
   code?: string;
   reference?: string;
+  departs?: string;
+  lang?: Lang | '';
 }
 export type EmptyBody = Record<string, never>;
 

@@ -12,7 +12,7 @@ from typing import Final
 from playwright.async_api import BrowserContext, Frame, Locator, Page, WebSocket, expect
 
 from browser.stage import Lang, Place, until
-from browser.words import AGENT, CUSTOMER
+from browser.words import AGENT, CUSTOMER, OTHER
 
 CONTACT: Final = "m.dupont@example.org"
 REFERENCE: Final = "QX7T4P"
@@ -118,6 +118,13 @@ class Customer:
     async def is_verified(self) -> None:
         await expect(self.frame.get_by_text(self.w["verified"])).to_be_visible()
 
+    async def speaks(self, lang: Lang) -> None:
+        """Changes the language, on the card about privacy."""
+        await self.frame.get_by_role("button", name=self.w["private"]).click()
+        await self.frame.get_by_role("dialog").get_by_role("button", name=OTHER[lang]).click()
+        self.lang, self.w = lang, CUSTOMER[lang]
+        await self.frame.get_by_role("button", name=self.w["back"]).click()
+
     async def types_code(self, code: str) -> None:
         """Digit by digit; then Enter."""
         field = self.card.get_by_label(self.w["code"])
@@ -188,6 +195,11 @@ class Agent:
     @property
     def field(self) -> Locator:
         return self.page.get_by_role("textbox", name=self.w["reply"])
+
+    async def speaks(self, lang: Lang) -> None:
+        """Changes the language of the panel."""
+        await self.page.get_by_role("button", name=OTHER[lang]).click()
+        self.lang, self.w = lang, AGENT[lang]
 
     def line(self, text: str) -> Locator:
         """The line of a conversation in the list, by what was last said in it."""

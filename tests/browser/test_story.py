@@ -42,6 +42,8 @@ async def test_it_tells_the_story(
         await _is_held(dupont, agent, said)
         await _is_checked(dupont, agent, said, demo, by_paste=device == "phone")
         await _changes(dupont, agent, said)
+        if who is Agent:
+            await _speak_another_language(dupont, agent, "en" if lang == "fr" else "fr")
 
         await agent.closes()
         await expect(dupont.frame.get_by_text(dupont.w["ended"])).to_be_visible()
@@ -144,3 +146,16 @@ async def _changes(dupont: Customer, agent: Agent, said: dict[str, str]) -> None
     await expect(agent.person).to_contain_text(departs)
     await agent.replies(said["done"])
     await dupont.sees(said["done"])
+
+
+async def _speak_another_language(dupont: Customer, agent: Agent, lang: Lang) -> None:
+    """What the company's system said comes in it too, to each for himself."""
+    weekday = {"en": "Tuesday", "fr": "mardi"}
+    await agent.speaks(lang)
+    await expect(agent.person).to_contain_text(agent.w["passenger"])
+    await expect(agent.log).to_contain_text(weekday[lang])
+    await dupont.page.bring_to_front()
+    await dupont.speaks(lang)
+    card = dupont.log.locator("section").filter(has=dupont.frame.get_by_role("heading", name=dupont.w["changed"]))
+    await expect(card).to_contain_text(weekday[lang])
+    await expect(dupont.log).to_contain_text(f"Claire, {dupont.w['desk']}")

@@ -9,6 +9,8 @@ from typing import Final
 
 from browser.stage import Lang
 
+OTHER: Final[dict[Lang, str]] = {"en": "English", "fr": "Français"}  # what is pressed for it
+
 CUSTOMER: Final[dict[Lang, dict[str, str]]] = {
     "en": {
         "open": "Open the conversation",
@@ -131,6 +133,7 @@ AGENT: Final[dict[Lang, dict[str, str]]] = {
         "hide": "Hide",
         "change": "Change",
         "change it": "Change the booking",
+        "passenger": "Passenger",
         "due": "€58.00, not charged yet",
         "no more": "There is nothing this booking can be changed to.",
         "pass on": "Pass on",
@@ -175,6 +178,7 @@ AGENT: Final[dict[Lang, dict[str, str]]] = {
         "hide": "Masquer",
         "change": "Modifier",
         "change it": "Modifier la réservation",
+        "passenger": "Passager",
         "due": "58,00 €, pas encore débités",
         "no more": "Aucune autre modification n’est possible pour cette réservation.",
         "pass on": "Confier",

@@ -50,6 +50,20 @@ for (const verb of [
   });
 }
 
+test('it asks for the record in the agent’s language, and anew when that changes', async () => {
+  const entry = { id: ROOM, site: 'air', number: 1, state: 'assigned', agent: 'me', top: 0, since: 1, updated: 1, level: 2 };
+  const standing = { level: 2, until: 1_800_000_000, reference: 'QX7T4P' };
+  desk.open(ROOM);
+  latest().say({ t: 'reset', conversation: ROOM, epoch: 'e1', view: { entry, standing } });
+  desk.speak('fr');
+  assert.deepEqual(latest().of('show_record'), []); // none is shown
+  desk.ask({ t: 'show_record', conversation: ROOM, lang: 'fr' });
+  const [{ cid }] = latest().of('show_record');
+  latest().say({ t: 'record', cid, conversation: ROOM, reference: 'QX7T4P', title: '', state: '', lines: [], options: [] });
+  desk.speak('en');
+  assert.deepEqual(latest().of('show_record').map(({ lang }) => lang), ['fr', 'en']);
+});
+
 test('it watches anew the open conversation that was passed on and came back', async () => {
   const entry = { id: ROOM, site: 'air', number: 1, state: 'assigned', agent: 'me', top: 1, since: 1, updated: 1 };
   const message = { t: 'event', conversation: ROOM, seq: 1, vseq: 1, id: 'e1', kind: 'message', at: 1, sender: { kind: 'visitor' }, body: { text: 'hi' } };

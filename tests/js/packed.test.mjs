@@ -50,7 +50,7 @@ test('it holds to its sizes on the wire', () => {
   const later = (lang) => ['cards', `cards.${lang}`, 'guard'].reduce((sum, name) => sum + wire(`widget/app/${name}.min.js`), 0);
   for (const lang of ['en', 'fr']) {
     assert.ok(opened(lang) <= 21_850, `${lang}: ${opened(lang)}`); // and 0.9 KB for the page itself
-    assert.ok(later(lang) <= 9_700, `${lang}: ${later(lang)}`); // with the first words that are typed
+    assert.ok(later(lang) <= 9_900, `${lang}: ${later(lang)}`); // with the first words that are typed
   }
 });
 

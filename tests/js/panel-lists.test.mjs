@@ -9,8 +9,9 @@ import { INITIAL } from '../../static/panel/reducer.js';
 import { fates, hasOlder, runningCheck, standingNow, steps, topVisible } from '../../static/panel/thread.js';
 import { sureness } from '../../static/panel/views/bits.js';
 import { sentenceOf } from '../../static/panel/views/items.js';
-import { browserOf, departure, when } from '../../static/panel/views/person.js';
+import { browserOf } from '../../static/panel/views/person.js';
 import { chooseLanguage, explain, loadWords } from '../../static/panel/words.js';
+import { chosen, departure, when } from '../../static/shared/departure.js';
 
 const NOW = 1_000_000;
 const WORDS = { en: await loadWords('en'), fr: await loadWords('fr') };
@@ -158,6 +159,17 @@ test('it reads a departure as it is written, wherever the agent sits', () => {
   assert.equal(departure(option('mardi 17 mars, 14\u00a0h\u00a005', '2026-03-17T14:05'), 'fr'), '');
   assert.equal(departure(option('mardi 17 mars, 4 h 05', '2026-03-17T14:05'), 'fr'), 'mar. 17 mars, 14:05');
   assert.equal(departure(option('Flexible', '2026-03-17T14:05'), 'en'), 'Tue 17 Mar, 14:05');
+});
+
+test('it says in the reader’s language what a booking was changed to, and keeps the company’s words where they are in it', () => {
+  const departs = '2026-12-08T14:05';
+  const french = { label: 'mardi 8 décembre, 14 h 05', departs, lang: 'fr' };
+  assert.equal(chosen(french, 'fr'), french.label);
+  assert.match(chosen(french, 'en'), /^Tuesday 8 December.* 14:05$/);
+  assert.match(chosen({ departs, lang: 'fr' }, 'fr'), /^mardi 8 décembre.* 14:05$/);
+  assert.equal(chosen({ label: 'Tuesday' }, 'fr'), 'Tuesday'); // stored before there was more
+  const line = sentenceOf({ w: WORDS.en, lang: 'en', state: INITIAL }, { kind: 'act', body: { act: 'change', state: 'asked', ...french } });
+  assert.match(line, /^Change asked of the booking system · Tuesday 8 December/);
 });
 
 test('it names a browser in two words', () => {

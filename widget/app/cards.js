@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { chosen } from '../../static/shared/departure.js';
 import { Icon, Prose, html, price } from './kit.js';
 
 export { Check, Over } from './card.js';
@@ -14,11 +15,12 @@ export { Privacy } from './privacy.js';
 /** A change of the booking that was made. @param {{event: import('./reducer.js').Event, words: import('./cards.js').CardWords, lang: 'en'|'fr'}} props */
 export function Act({ event, words, lang }) {
   if (event.kind !== 'act') return '';
-  const { title, label, due } = event.body;
+  const { title, due, lang: written } = event.body;
+  const what = chosen(event.body, lang);
   return html`<section class="act">
     <h2><${Icon} name="ticket" />${words.act.change}</h2>
-    ${title && html`<p><${Prose} text=${title} /></p>`}
-    ${label && html`<p class="strong"><${Prose} text=${label} /></p>`}
+    ${title && html`<p lang=${written || undefined}><${Prose} text=${title} /></p>`}
+    ${what && html`<p class="strong"><${Prose} text=${what} /></p>`}
     <p class="soft">${due?.amount ? words.act.due(price(due, lang)) : words.act.free}</p>
   </section>`;
 }

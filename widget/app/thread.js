@@ -76,7 +76,7 @@ export function Thread(props) {
       </div>`}
       ${!isLasting && html`<p class="line">${words.noStorage}</p>`}
       ${state.hasOlder && html`<button class="link older" disabled=${state.isFetching} onClick=${() => talk.older()}>${state.isFetching ? words.fetching : words.earlier}</button>`}
-      ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, cards, lang, now }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} phone=${phone} anew=${anew} onAnew=${onAnew} />`)}
+      ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, cards, lang, now, desk: state.site.desk }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} phone=${phone} anew=${anew} onAnew=${onAnew} />`)}
       ${state.entries.map((entry) => html`<${Waiting} key=${entry.cid} ...${props} entry=${entry} />`)}
       ${cards
         ? html`<${cards.Check} ...${props} words=${cards.words} isAnew=${anew !== '' && anew === state.view?.check?.id && isOver(state.view.check.state)} />`
@@ -88,10 +88,10 @@ export function Thread(props) {
 }
 
 /**
- * @param {{event: Event, before?: Event, after?: Event, words: Words, cards: Props['cards'], lang: 'en'|'fr', now: number,
+ * @param {{event: Event, before?: Event, after?: Event, words: Words, cards: Props['cards'], lang: 'en'|'fr', now: number, desk?: string,
  *   view: import('./reducer.js').View|null, phone: string, anew: string, onAnew: (check: string) => void}} props
  */
-function Item({ event, before, after, words, cards, lang, now, view, phone, anew, onAnew }) {
+function Item({ event, before, after, words, cards, lang, now, desk, view, phone, anew, onAnew }) {
   const isNewDay = !before || dayOf(before.at) !== dayOf(event.at);
   const day = isNewDay && html`<h2 class="day">${dayName(event.at, lang, now)}</h2>`;
   if (event.kind !== 'message') {
@@ -100,7 +100,7 @@ function Item({ event, before, after, words, cards, lang, now, view, phone, anew
       const canAsk = view?.check?.id === id && isOver(view.check.state) && view.state !== 'closed' && !view.frozen && anew !== id;
       return html`${day}${cards && html`<${cards.Over} which=${state} words=${cards.words} phone=${phone} onAnew=${canAsk && (() => onAnew(id))} />`}`;
     }
-    const line = event.kind === 'act' ? cards && html`<${cards.Act} event=${event} words=${cards.words} lang=${lang} />` : happened(event, words);
+    const line = event.kind === 'act' ? cards && html`<${cards.Act} event=${event} words=${cards.words} lang=${lang} />` : happened(event, words, desk);
     return html`${day}${line}`;
   }
   const { sender, body, seq, at } = event;
@@ -156,17 +156,17 @@ function isShown(event, words) {
   return event.kind === 'message' || (event.kind === 'act' ? event.body.state === 'done' : lineOf(event, words) !== '');
 }
 
-/** One line for what happened. @param {Event} event @param {Words} words */
-function happened(event, words) {
+/** One line for what happened. @param {Event} event @param {Words} words @param {string} [desk] */
+function happened(event, words, desk) {
   const isStanding = event.kind === 'standing';
-  return html`<p class=${isStanding && event.body.why === 'code' ? 'line good' : 'line'}>${isStanding && html`<${Icon} name="shield" />`}${lineOf(event, words)}</p>`;
+  return html`<p class=${isStanding && event.body.why === 'code' ? 'line good' : 'line'}>${isStanding && html`<${Icon} name="shield" />`}${lineOf(event, words, desk)}</p>`;
 }
 
-/** @param {Event} event @param {Words} words @returns {string} "" for what is not worth a line */
-function lineOf(event, words) {
+/** @param {Event} event @param {Words} words @param {string} [desk] as the page names it now: the event kept the language of its time @returns {string} "" for what is not worth a line */
+function lineOf(event, words, desk) {
   switch (event.kind) {
     case 'assigned':
-      return words.joined(event.body.agent.name, event.body.agent.role);
+      return words.joined(event.body.agent.name, desk || event.body.agent.role);
     case 'closed':
       return { visitor: words.closedByYou, agent: words.closedByThem }[event.body.by];
     case 'reopened':

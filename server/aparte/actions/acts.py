@@ -15,7 +15,7 @@ from aparte.actions.checks import alarm, show_late
 from aparte.actions.messages import Written, kept
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError, BadInput, BadState, Frozen, MailDeferred, NotFound, RecordsDown
-from aparte.frames import ActBody, Option, Record
+from aparte.frames import ActBody, Lang, Record
 from aparte.identity.life import SYSTEM
 from aparte.model import AgentCaller
 from aparte.policy import RECORD_ACTS
@@ -36,6 +36,8 @@ class ChangeRow(msgspec.Struct, frozen=True):
     agent: str
     record: str  # the keyed index of the record that was proven when it was asked
     reference: str
+    departs: str = ""
+    lang: str = ""  # of the label
 
 
 def _connector(parts: Parts, row: Conversation) -> Connector:
@@ -57,8 +59,11 @@ def _open(parts: Parts, tx: Tx, caller: AgentCaller, row: Conversation, act: str
     return proof
 
 
-async def show_record(parts: Parts, caller: AgentCaller, cid: str, conversation: str) -> Record:
-    """The proven record, fetched now and kept nowhere. Raises NeedsCheck, RecordsDown, NotFound."""
+async def show_record(
+    parts: Parts, caller: AgentCaller, cid: str, conversation: str, lang: Lang | None = None
+) -> Record:
+    """The proven record, fetched now and kept nowhere, in `lang` or else in what the conversation began in. Raises
+    NeedsCheck, RecordsDown, NotFound."""
 
     def ask(tx: Tx) -> tuple[Conversation, Proof | AparteError]:
         row = door.enter_open(tx, caller, conversation)
@@ -66,13 +71,14 @@ async def show_record(parts: Parts, caller: AgentCaller, cid: str, conversation:
 
     row, answer = await parts.store.write(ask)
     proof = kept(answer)
-    details = await parts.records.details(_connector(parts, row), proof.reference, row.lang)
+    language = lang or row.lang
+    details = await parts.records.details(_connector(parts, row), proof.reference, language)
     if details is None:
         raise NotFound("The booking system no longer has this booking.")
     # The proof may have ended while the company's system was asked.
     again = await parts.store.read(lambda c: door.see(c, caller, conversation))
     gate.require(parts, again, "record.show", parts.store.now(), proof.record)
-    parts.options[conversation] = details.options
+    parts.options[conversation] = language, details.options
     return Record(
         cid=cid,
         conversation=conversation,
@@ -105,9 +111,9 @@ async def change(parts: Parts, caller: AgentCaller, cid: str, conversation: str,
         proof = _open(parts, tx, caller, row, "record.change")
         if isinstance(proof, AparteError):
             return proof
-        body = ActBody("change", "asked", label=_label(parts, conversation, option), reference=proof.reference)
+        body = _asked_body(parts, conversation, option, proof.reference)
         stored = tx.append(row, "act", body, sender=who, visible=False, cid=cid, key=key, mac=mac)
-        asked = ChangeRow(option, body.label, who[1], proof.record, proof.reference)
+        asked = ChangeRow(option, body.label, who[1], proof.record, proof.reference, body.departs, body.lang)
         outbox.add(tx, row, "act.change", msgspec.json.encode(asked), at=tx.now)
         tx.audit(who, "act.change", row.id)
         return Written(row.id, stored.staff_seq, stored.at)
@@ -117,9 +123,13 @@ async def change(parts: Parts, caller: AgentCaller, cid: str, conversation: str,
     return done
 
 
-def _label(parts: Parts, conversation: str, option: str) -> str:
-    shown: Option | None = next((one for one in parts.options.get(conversation, ()) if one.id == option), None)
-    return shown.label if shown else ""
+def _asked_body(parts: Parts, conversation: str, option: str, reference: str) -> ActBody:
+    """What the agent chose, as it was shown; without words when this node has shown nothing since it started."""
+    lang, options = parts.options.get(conversation, ("", ()))
+    shown = next((one for one in options if one.id == option), None)
+    if shown is None:
+        return ActBody("change", "asked", reference=reference)
+    return ActBody("change", "asked", label=shown.label, reference=reference, departs=shown.departs, lang=lang)
 
 
 async def carry_out(parts: Parts, row: Row) -> None:
@@ -157,9 +167,12 @@ async def carry_out(parts: Parts, row: Row) -> None:
                 "change",
                 "done",
                 title=changed.details.title,
-                label=asked.label,
+                # Chosen by an agent who reads another language: the departure tells it.
+                label=asked.label if asked.lang in ("", thread.lang) else "",
                 due=changed.due,
                 reference=asked.reference,
+                departs=asked.departs,
+                lang=thread.lang,
             )
 
     def tell(tx: Tx) -> None:

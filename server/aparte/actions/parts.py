@@ -47,11 +47,11 @@ class Marks:
         self.delivered = max(self.delivered, delivered, self.read)
 
 
-class Shown(OrderedDict[str, tuple[Option, ...]]):
-    """What agents were shown last; the conversation not shown for longest goes first."""
+class Shown(OrderedDict[str, tuple[str, tuple[Option, ...]]]):
+    """What agents were shown last, and in which language; the conversation not shown for longest goes first."""
 
-    def __setitem__(self, conversation: str, options: tuple[Option, ...]) -> None:
-        super().__setitem__(conversation, options)
+    def __setitem__(self, conversation: str, shown: tuple[str, tuple[Option, ...]]) -> None:
+        super().__setitem__(conversation, shown)
         self.move_to_end(conversation)
         if len(self) > MOST_SHOWN:
             self.popitem(last=False)

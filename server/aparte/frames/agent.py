@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from aparte.frames.words import MAX_WATCHED, Cid, Frame, Id, Reference, Seq, Short, Text
+from aparte.frames.words import MAX_WATCHED, Cid, Frame, Id, Lang, Reference, Seq, Short, Text
 
 Reason = Annotated[str, Meta(min_length=3, max_length=200)]
 
@@ -81,10 +81,11 @@ class Override(Frame, tag="override"):
 
 
 class ShowRecord(Frame, tag="show_record"):
-    """Asks for the proven record; answered by `record`."""
+    """Asks for the proven record; answered by `record`. `lang`: what its reader speaks, if not the conversation's."""
 
     cid: Cid
     conversation: Id
+    lang: Lang | None = None
 
 
 class Change(Frame, tag="change"):

@@ -62,7 +62,8 @@ class AlarmBody(Part):
 
 
 class ActBody(Part):
-    """A change of the record: asked (staff only), done (both), failed (staff only)."""
+    """A change of the record: asked (staff only), done (both), failed (staff only). `title` and `label` are the
+    company's words, in `lang`; whoever reads another language words `departs`."""
 
     act: Literal["change"]
     state: Literal["asked", "done", "failed"]
@@ -71,6 +72,8 @@ class ActBody(Part):
     due: Money | None = None
     code: str = ""
     reference: str = ""  # staff readers only
+    departs: str = ""  # of what was chosen, local time at the place of departure: 2026-12-08T14:05
+    lang: str = ""  # empty: what the conversation began in
 
 
 BODIES: Final[dict[str, type[Part]]] = {

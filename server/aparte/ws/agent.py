@@ -73,7 +73,7 @@ async def _override(socket: Socket, frame: frames.Override) -> None:
 
 
 async def _show_record(socket: Socket, frame: frames.ShowRecord) -> None:
-    socket.peer.say(await acts.show_record(socket.parts, socket.agent, frame.cid, frame.conversation))
+    socket.peer.say(await acts.show_record(socket.parts, socket.agent, frame.cid, frame.conversation, frame.lang))
 
 
 async def _change(socket: Socket, frame: frames.Change) -> None:

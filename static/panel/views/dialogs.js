@@ -3,12 +3,12 @@
  *
  * @module
  */
+import { departure } from '../../shared/departure.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
 import { price } from '../../shared/time.js';
 import { receivers } from '../lists.js';
 import { Choices, Dialog, callOf } from './bits.js';
 import { Icon } from './icons.js';
-import { departure } from './person.js';
 
 /** @typedef {import('./bits.js').View} View */
 /** @typedef {import('./bits.js').Asked} Asked */

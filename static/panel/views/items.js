@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { chosen } from '../../shared/departure.js';
 import { html } from '../../shared/preact.js';
 import { Prose } from '../../shared/prose.js';
 import { clock, countdown, dayName, dayOf, price } from '../../shared/time.js';
@@ -212,10 +213,11 @@ export function sentenceOf(p, event) {
     case 'alarm':
       return /** @type {Record<string, string>} */ (w.alarms)[event.body.code] ?? event.body.code;
     case 'act': {
-      const { state: step, label, due, code } = event.body;
+      const { state: step, due, code } = event.body;
       if (code === 'not_known') return explain(w, code, ''); // "not changed" would be a guess
       const parts = [w.lineAct[step]];
-      if (label && step !== 'failed') parts.push(label);
+      const what = step === 'failed' ? '' : chosen(event.body, lang);
+      if (what) parts.push(what);
       if (step === 'done' && due) parts.push(w.lineDue(price(due, lang)));
       if (step === 'failed' && code) parts.push(explain(w, code, ''));
       return parts.join(' · ');

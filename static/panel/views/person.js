@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { departure } from '../../shared/departure.js';
 import { withoutDirections } from '../../shared/links.js';
 import { html, useEffect, useRef } from '../../shared/preact.js';
 import { clock, countdown, dayName, price } from '../../shared/time.js';
@@ -107,7 +108,7 @@ function Booking({ p, thread }) {
   if (!record) {
     const show = () => {
       isAsked.current = true;
-      desk.ask({ t: 'show_record', conversation });
+      desk.ask({ t: 'show_record', conversation, lang });
     };
     const isWaiting = isBusy(state, conversation, 'show_record');
     return html`<section><h3>${w.booking}</h3>
@@ -131,34 +132,6 @@ function Booking({ p, thread }) {
       <button type="button" class="button small" disabled=${isChanging} aria-label="${w.change}: ${option.label}" onClick=${() => p.ask({ kind: 'change', conversation, option })}>${w.change}</button>
     </li>`)}</ul>
   </section>`;
-}
-
-/**
- * The departure, unless the label already tells it.
- * @param {import('../../shared/frames.js').Option} option
- * @param {import('../../shared/frames.js').Lang} lang
- * @returns {string} '' when there is nothing to add
- */
-export function departure({ departs, label }, lang) {
-  const [, hour, minute] = /T(\d\d):(\d\d)/.exec(departs) ?? [];
-  // "14:05", and as the French write it "14 h 05".
-  const isTold = hour ? new RegExp(`\\b0?${Number(hour)}\\s?[:.h]\\s?${minute}\\b`).test(label) : label.includes(departs);
-  return isTold ? '' : when(departs, lang);
-}
-
-/**
- * A moment of the company's system, as people read it; a text that is no moment stays as it is. The clock time is
- * the airport's, so it is read as written and never moved to the agent's own zone.
- * @param {string} text e.g. "2026-03-10T14:05" or with a zone behind it
- * @param {import('../../shared/frames.js').Lang} lang
- */
-export function when(text, lang) {
-  const parts = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)/.exec(text);
-  if (!parts) return text;
-  const [year, month, day, hour, minute] = parts.slice(1).map(Number);
-  return new Intl.DateTimeFormat(lang === 'fr' ? 'fr-FR' : 'en-GB', {
-    weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone: 'UTC',
-  }).format(Date.UTC(year, month - 1, day, hour, minute));
 }
 
 /** What else is known; none of it proves anything. @param {{p: View, view: import('../state.js').StaffView}} props */
