@@ -76,7 +76,7 @@ export function lines(state, tab) {
  */
 function belongs(state, entry, tab) {
   if (tab === 'queue') return entry.state === 'waiting';
-  return tab === 'mine' ? isMine(state, entry) : entry.state === 'assigned';
+  return tab === 'mine' ? isMine(state, entry) : entry.state !== 'closed';
 }
 
 /**
@@ -87,7 +87,7 @@ export function counts(state) {
   const entries = Object.values(state.inbox);
   const queue = entries.filter((entry) => belongs(state, entry, 'queue')).length;
   const mine = entries.filter((entry) => isMine(state, entry));
-  const all = entries.filter((entry) => entry.state === 'assigned').length;
+  const all = entries.filter((entry) => belongs(state, entry, 'all')).length;
   return { queue, mine: mine.length, all, unread: queue + mine.filter((entry) => entry.unread || state.given.includes(entry.id)).length };
 }
 

@@ -70,7 +70,7 @@ export const words = {
   emptyMine: 'You have no conversation',
   emptyMineLead: 'Take one from the queue.',
   emptyAll: 'No conversation is open',
-  emptyAllLead: 'Conversations with your colleagues appear here.',
+  emptyAllLead: 'The queue, your conversations and your colleagues’ appear here.',
   pick: 'Pick a conversation',
   pickLead: 'Open one from the list, or press J and Enter.',
 

@@ -65,7 +65,7 @@ export const words = {
   emptyMine: 'Vous n’avez aucune conversation',
   emptyMineLead: 'Prenez-en une dans la file.',
   emptyAll: 'Aucune conversation en cours',
-  emptyAllLead: 'Les conversations de vos collègues apparaissent ici.',
+  emptyAllLead: 'La file, vos conversations et celles de vos collègues apparaissent ici.',
   pick: 'Choisissez une conversation',
   pickLead: 'Ouvrez-en une dans la liste, ou tapez J puis Entrée.',
   openTabs: 'Conversations ouvertes',

@@ -48,7 +48,8 @@ function Empty({ p: { state, w } }) {
 function Line({ p, entry }) {
   const { state, desk, w } = p;
   const site = state.sites.length > 1 ? state.sites.find((one) => one.id === entry.site)?.name : '';
-  const holder = entry.state === 'assigned' && !isMine(state, entry) ? nameOf(state, entry.agent ?? '') : '';
+  const isAmongAll = state.inboxTab === 'all';
+  const holder = entry.state === 'waiting' ? isAmongAll && w.queue : !isMine(state, entry) && nameOf(state, entry.agent ?? '');
   const unread = entry.unread ?? 0;
   const draft = desk.drafts.get(entry.id);
   const isUnsaid = entry.id !== state.active && Boolean(draft?.reply.trim() || draft?.note.trim());
