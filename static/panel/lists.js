@@ -80,15 +80,25 @@ function belongs(state, entry, tab) {
 }
 
 /**
+ * Whether a colleague's conversation has texts that the gate holds: a supervisor may let them go where the colleague may
+ * not.
  * @param {State} state
- * @returns {{queue: number, mine: number, all: number, unread: number}} `unread`: people who wait for us
+ * @param {Entry|undefined} entry
+ */
+export const hasHeldOfOthers = (state, entry) => leads(state) && entry?.state === 'assigned' && !isMine(state, entry) && Boolean(entry.held);
+
+/**
+ * @param {State} state
+ * @returns {{queue: number, mine: number, all: number, unread: number, held: number}} `unread`: people who wait for us;
+ *   `held`: colleagues' conversations in which texts are held, for who may let them go
  */
 export function counts(state) {
   const entries = Object.values(state.inbox);
   const queue = entries.filter((entry) => belongs(state, entry, 'queue')).length;
   const mine = entries.filter((entry) => isMine(state, entry));
   const all = entries.filter((entry) => belongs(state, entry, 'all')).length;
-  return { queue, mine: mine.length, all, unread: queue + mine.filter((entry) => entry.unread || state.given.includes(entry.id)).length };
+  const held = entries.filter((entry) => hasHeldOfOthers(state, entry)).length;
+  return { queue, mine: mine.length, all, held, unread: queue + mine.filter((entry) => entry.unread || state.given.includes(entry.id)).length };
 }
 
 /**

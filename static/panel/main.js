@@ -53,7 +53,7 @@ function tell(before, after) {
   const what = reason(before, after);
   if (!what) return;
   if (choices.sound.isOn && (what === 'alarm' || !document.hasFocus() || what === 'waits')) beep(what === 'alarm');
-  if (choices.notify.isOn) notify({ waits: words.visitorWaits, given: words.givenToYou, alarm: words.alarm, answer: words.newAnswer }[what]);
+  if (choices.notify.isOn) notify({ waits: words.visitorWaits, given: words.givenToYou, alarm: words.alarm, answer: words.newAnswer, held: words.heldSomewhere }[what]);
 }
 
 /** @param {Lang} next */

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { isGiven, isMine } from './lists.js';
+import { hasHeldOfOthers, isGiven, isMine } from './lists.js';
 
 /** @typedef {import('./state.js').State} State */
 
@@ -13,7 +13,7 @@ import { isGiven, isMine } from './lists.js';
  * Whether something has happened that one wants to be told.
  * @param {State} before
  * @param {State} after
- * @returns {'waits'|'given'|'answer'|'alarm'|null}
+ * @returns {'waits'|'given'|'answer'|'held'|'alarm'|null}
  */
 export function reason(before, after) {
   if (!before.isInboxKnown || before.phase !== 'signed_in') return null; // the first snapshot is no news
@@ -24,6 +24,7 @@ export function reason(before, after) {
     if (entry.state === 'waiting' && old?.state !== 'waiting') return 'waits';
     if (isGiven(after, before, entry)) return 'given';
     if (isMine(after, entry) && (entry.unread ?? 0) > (old?.unread ?? 0)) return 'answer';
+    if (hasHeldOfOthers(after, entry) && (entry.held ?? 0) > (old?.held ?? 0)) return 'held';
   }
   return null;
 }

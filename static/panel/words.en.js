@@ -51,6 +51,7 @@ export const words = {
   newAnswer: 'You have a new message',
   givenToYou: 'A colleague passed a conversation to you',
   given: 'Passed to you',
+  heldSomewhere: 'A colleague’s text is held',
 
   // inbox
   visitor: (/** @type {number} */ n) => `Visitor ${n}`,
@@ -60,6 +61,7 @@ export const words = {
   long: 'long wait',
   tooLong: 'too long',
   unread: (/** @type {number} */ n) => (n === 1 ? '1 unread message' : `${n} unread messages`),
+  heldOfOthers: (/** @type {number} */ n) => (n === 1 ? 'one with held texts' : `${n} with held texts`),
   heldCount: (/** @type {number} */ n) => (n === 1 ? '1 held' : `${n} held`),
   frozen: 'Frozen',
   notProven: 'Not verified',

@@ -43,7 +43,17 @@ test('it puts who waits longest first and the answered after', () => {
 
 test('it counts people, not messages', () => {
   const state = stateOf([entry('a'), entry('b'), mine('c', { unread: 7 }), mine('d')]);
-  assert.deepEqual(counts(state), { queue: 2, mine: 2, all: 4, unread: 3 });
+  assert.deepEqual(counts(state), { queue: 2, mine: 2, all: 4, held: 0, unread: 3 });
+});
+
+test('it counts for a supervisor the colleagues’ conversations with held texts, and tells of a new one', () => {
+  const some = [entry('a'), mine('b', { held: 1 }), mine('c', { agent: 'you', held: 2 }), mine('d', { agent: 'you' })];
+  const [agent, lead] = [stateOf(some), stateOf(some, 'supervisor')];
+  assert.deepEqual([counts(agent).held, counts(lead).held], [0, 1]);
+  const more = (role) => stateOf([...some.slice(0, 3), mine('d', { agent: 'you', held: 1 })], role);
+  assert.equal(reason(lead, more('supervisor')), 'held');
+  assert.equal(reason(agent, more('agent')), null);
+  assert.equal(reason(more('supervisor'), lead), null); // sent or taken back
 });
 
 test('it turns amber and red at the targets', () => {
