@@ -28,7 +28,7 @@ export interface Standing {
   contact?: string;
   reference?: string;
 }
-export interface SiteFace { id: string; name: string; desk?: string; accent?: string; phone?: string; online?: boolean; checks?: boolean }
+export interface SiteFace { id: string; name: string; desk?: string; accent?: string; phone?: string; online?: boolean; checks?: boolean; formats?: string[] }
 export interface Privacy { host: string; kept_days: number }
 export interface PageSeen { url?: string; title?: string }
 export interface Line { label: string; value: string }

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { meant } from '../../static/panel/keys.js';
 import { canCheck, counts, lines, mayOverride, mayWrite, receivers, urgency, waited } from '../../static/panel/lists.js';
 import { reason } from '../../static/panel/notify.js';
+import { hasShape, shapeOf } from '../../static/panel/references.js';
 import { INITIAL } from '../../static/panel/reducer.js';
 import { fates, hasOlder, runningCheck, standingNow, steps, topVisible } from '../../static/panel/thread.js';
 import { sureness } from '../../static/panel/views/bits.js';
@@ -142,7 +143,7 @@ test('it says everything in both languages, and nothing empty', () => {
 
 test('it uses every word that it has, and has every word that it uses', () => {
   const folder = new URL('../../static/panel/', import.meta.url);
-  const names = ['main.js', ...['app', 'bits', 'composer', 'dialogs', 'inbox', 'items', 'login', 'person', 'thread'].map((name) => `views/${name}.js`)];
+  const names = ['main.js', ...['app', 'bits', 'composer', 'dialogs', 'inbox', 'items', 'login', 'person', 'thread'].map((name) => `views/${name}.js`), 'references.js'];
   const code = names.map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
   const used = new Set([...code.matchAll(/(?<!\/)\b(?:w|words)\.([a-zA-Z]+)/g)].map((match) => match[1]));
   for (const dynamic of ['queue', 'mine', 'all', 'help', 'delivered', 'read', 'errors']) used.add(dynamic); // read by a name, taken apart, or by words.js
@@ -180,6 +181,14 @@ test('it says in the reader’s language what a booking was changed to, and keep
   assert.equal(chosen({ label: 'Tuesday' }, 'fr'), 'Tuesday'); // stored before there was more
   const line = sentenceOf({ w: WORDS.en, lang: 'en', state: INITIAL }, { kind: 'act', body: { act: 'change', state: 'asked', ...french } });
   assert.match(line, /^Change asked of the booking system · Tuesday 8 December/);
+});
+
+test('it knows a booking number’s form as the server does, and says it in words', () => {
+  const cases = JSON.parse(readFileSync(new URL('../data/references.json', import.meta.url), 'utf8'));
+  for (const [reference, formats, fits] of cases) assert.equal(hasShape(reference, formats), fits, `${reference} ${formats}`);
+  assert.equal(shapeOf(['XXXXXX'], WORDS.en), '6 letters or digits');
+  assert.equal(shapeOf(['AA-9999', '999999A'], WORDS.fr), '2 lettres – 4 chiffres, ou 6 chiffres, 1 lettre');
+  assert.equal(shapeOf([], WORDS.en), '3 to 40 letters or digits');
 });
 
 test('it names a browser in two words', () => {
@@ -231,5 +240,7 @@ test('it tells in words how sure we are, and never by the code of a level', () =
 
 test('it has one word for one thing', () => {
   for (const sentence of sentences(WORDS.en)) assert.doesNotMatch(sentence, /\bproven\b/i, sentence); // a person is verified
-  for (const sentence of sentences(WORDS.fr)) assert.doesNotMatch(sentence, /\b(changer|changée?s?|changement|bureau|guichet|lettre|à payer)\b/i, sentence);
+  const { form, ...others } = WORDS.fr; // has letters of the alphabet
+  assert.ok(form);
+  for (const sentence of sentences(others)) assert.doesNotMatch(sentence, /\b(changer|changée?s?|changement|bureau|guichet|lettre|à payer)\b/i, sentence);
 });

@@ -139,7 +139,7 @@ async def agent_welcome(parts: Parts, caller: AgentCaller, inbox: list[Entry]) -
         parts.store.now(),
         Colleague(agent.id, agent.name, agent.role.value, True),
         [
-            msgspec.structs.replace(site_face(parts, one), checks=parts.can_check(one))
+            msgspec.structs.replace(site_face(parts, one), checks=parts.can_check(one), formats=list(one.formats))
             for one in parts.store.directory.sites.values()
         ],
         colleagues(parts),

@@ -89,6 +89,7 @@ class SiteFace(Part):
     phone: str = ""
     online: bool = False  # an agent is at the desk now
     checks: bool = False  # to agents only: a check can be asked for
+    formats: list[str] = field(default_factory=list)  # to agents only: the masks of `Site.formats`
 
 
 class Privacy(Part):

@@ -7,6 +7,7 @@ import { departure } from '../../shared/departure.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../shared/preact.js';
 import { price } from '../../shared/time.js';
 import { receivers } from '../lists.js';
+import { hasShape, shapeOf } from '../references.js';
 import { Choices, Dialog, callOf } from './bits.js';
 import { Icon } from './icons.js';
 
@@ -61,14 +62,25 @@ function AskCheck({ p, asked, onClose }) {
     // What stands there was not typed: the first key takes its place.
     if (!isTouched.current && document.activeElement === field.current) field.current?.select();
   }, [reference]);
-  const ask = () => desk.ask({ t: 'ask_check', conversation, ...(reference.trim() && { reference: reference.trim() }) });
+  const formats = state.sites.find((site) => site.id === state.inbox[conversation]?.site)?.formats ?? [];
+  const given = reference.trim();
+  const [isRefused, setRefused] = useState(false); // until it is right
+  const isWrong = given !== '' && !hasShape(given, formats);
+  const ask = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    setRefused(isWrong);
+    if (isWrong) return field.current?.focus();
+    desk.ask({ t: 'ask_check', conversation, ...(given && { reference: given }) });
+    onClose();
+  };
   return html`<${Dialog} title=${w.askTitle} w=${w} onClose=${onClose}>
-    <form onSubmit=${answered(ask, onClose)}>
+    <form onSubmit=${ask}>
       <p>${w.askLead}</p>
       <label>${w.reference}
-        <input class="mono" name="reference" autofocus ref=${field} onFocus=${(/** @type {any} */ event) => !isTouched.current && event.currentTarget.select()} maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false} value=${reference} aria-describedby="reference-hint"
+        <input class="mono" name="reference" autofocus ref=${field} onFocus=${(/** @type {any} */ event) => !isTouched.current && event.currentTarget.select()} maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false} value=${reference} aria-describedby="reference-wrong reference-hint" aria-invalid=${isRefused && isWrong ? 'true' : undefined}
           onInput=${(/** @type {any} */ event) => { isTouched.current = true; setReference(event.currentTarget.value); }} />
       </label>
+      <p class="error" id="reference-wrong" role="alert">${isRefused && isWrong ? w.referenceWrong(shapeOf(formats, w)) : ''}</p>
       <p class="soft" id="reference-hint">${w.referenceHint}</p>
       ${references.length > 1 && html`<p class="acts">${references.map((one) => html`<button type="button" key=${one} class="button small mono" aria-pressed=${String(one === reference)}
         onClick=${() => { isTouched.current = true; setReference(one); }}>${one}</button>`)}</p>`}
