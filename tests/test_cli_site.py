@@ -21,6 +21,21 @@ def test_it_adds_a_site_and_prints_its_line(installed: Path) -> None:
     assert "https://www.shop.example " in aparte("site", "list").stdout
 
 
+def test_its_line_names_another_way_to_the_company(installed: Path) -> None:
+    added = aparte("site", "add", "shop", "--name", "The Shop", "--phone", "+31 (0)20 555-0100")
+    assert 'data-site="shop" data-contact="tel:+31205550100"></script>' in added.stdout
+    assert aparte("site", "snippet", "shop").stdout in added.stdout
+    named = aparte("site", "snippet", "shop", "--contact", "https://shop.example/help&more").stdout
+    assert 'data-contact="https://shop.example/help&amp;more"' in named
+    assert "tel:" not in named
+    for wrong in ("call us", "javascript:alert(1)", "http://shop.example", 'tel:1"x', "mailto:"):
+        says(aparte("site", "snippet", "shop", "--contact", wrong), "--contact: give one address")
+
+
+def test_its_help_says_that_numbers_of_other_forms_are_refused() -> None:
+    assert "number of another form is refused" in " ".join(aparte("site", "add", "--help").stdout.split())
+
+
 def test_it_lists_what_a_site_was_told_to_be(installed: Path) -> None:
     many = ("--origin", "https://a.example", "--format", "XXXXXX", "--format", "999-9999999")
     assert aparte("site", "add", "shop", "--name", "Shop", "--desk", "bookings", *many).exit_code == 0

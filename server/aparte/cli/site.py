@@ -26,6 +26,7 @@ _OWN_ACCENT: Final = "#0b5cad"  # where the company names none
 _ACCENT: Final = re.compile(r"#[0-9a-fA-F]{6}\Z")
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ().-]{3,29}\Z")
 _FORMAT: Final = re.compile(r"[XA9-]{3,20}\Z")
+_CONTACT: Final = re.compile(r"(?:mailto:|tel:|https://)[^\s?#\"'<>]+\Z")  # what the loader shows
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -47,14 +48,19 @@ def site() -> None:
     metavar="LANG TEXT",
     help="The same on pages of one language, en or fr. May be repeated.",
 )
-@click.option("--phone", default="", help="The way out for somebody who cannot pass a check.")
+@click.option(
+    "--phone",
+    default="",
+    help="The way out for somebody who cannot pass a check, or to whom the conversation does not open.",
+)
 @click.option("--accent", default=_OWN_ACCENT, show_default=True, help="The brand's colour.")
 @click.option(
     "--format",
     "formats",
     multiple=True,
     help="How booking references look, so that they are noticed in what people write: A for a letter, 9 for a digit, X for "
-    "either. XXXXXX finds QX7T4P, 999-9999999 finds 074-1234567. May be repeated.",
+    "either. XXXXXX finds QX7T4P, 999-9999999 finds 074-1234567. A check for a number of another form is refused; without "
+    "any form each number is asked for. May be repeated.",
 )
 @click.option("--link-host", "link_hosts", multiple=True, help="A host that agents may link to. May be repeated.")
 @click.option("--records-url", default="", help="The company's booking system (docs/RECORDS.md).")
@@ -84,7 +90,7 @@ def add(config_file: Path | None, secret_file: Path | None, site_id: str, replac
     one = _checked(site_id, given, secret_file)
     before = parts.add_site(chosen, one, may_replace=replace)
     click.echo(
-        f"{'Replaced' if before else 'Added'} {one.id}. Paste this line into its pages:\n{_snippet(chosen, one.id)}"
+        f"{'Replaced' if before else 'Added'} {one.id}. Paste this line into its pages:\n{_snippet(chosen, one)}"
     )
     _tell_if_local(chosen, one)
     dropped = list(_dropped(before, one)) if before else []
@@ -115,19 +121,31 @@ def list_(config_file: Path | None) -> None:
 
 @site.command(short_help="Print the line of HTML to paste.")
 @click.argument("site_id", metavar="ID")
+@click.option(
+    "--contact",
+    default="",
+    metavar="ADDRESS",
+    help="What customers are shown when the conversation does not open: mailto:, tel: or https://. Without it, the telephone "
+    "number that the site was added with.",
+)
 @parts.config_option
-def snippet(site_id: str, config_file: Path | None) -> None:
+def snippet(site_id: str, contact: str, config_file: Path | None) -> None:
     """Print the line of HTML that brings the widget onto the site's pages.
 
     \b
-    Example:
+    Examples:
       aparte site snippet shop
+      aparte site snippet shop --contact mailto:help@shop.example
     """
+    if contact and not _CONTACT.match(contact):
+        raise errors.BadInput(
+            "--contact: give one address such as mailto:help@shop.example, tel:+31205550100 or https://…"
+        )
     chosen = parts.settings(config_file)
     one = {one.id: one for one in parts.list_sites(chosen)}.get(site_id)
     if one is None:
         raise errors.NotFound("There is no site of this id. `aparte site list` shows them all.")
-    click.echo(_snippet(chosen, site_id))
+    click.echo(_snippet(chosen, one, contact))
     _tell_if_local(chosen, one)
 
 
@@ -143,11 +161,15 @@ def _dropped(before: Site, now: Site) -> Iterator[str]:
         yield from (f"--{option} {one}" for one in getattr(before, field) if one not in getattr(now, field))
 
 
-def _snippet(chosen: Settings, site_id: str) -> str:
+def _snippet(chosen: Settings, one: Site, contact: str = "") -> str:
     public, _ = chosen.addressed()
     if not chosen.public_url and not chosen.port:
         raise errors.BadSetting("port = 0: the address changes at each start: set port or public_url to print it")
-    return f'<script async src="{html.escape(public)}/widget.js" data-site="{html.escape(site_id)}"></script>'
+    if not contact and one.phone:
+        # As "+31 (0)20 555 0100" is dialled from anywhere.
+        contact = "tel:" + re.sub(r"[^+0-9]", "", re.sub(r"(?<=\S )\(0\)", "", one.phone))
+    way = f' data-contact="{html.escape(contact)}"' if contact else ""
+    return f'<script async src="{html.escape(public)}/widget.js" data-site="{html.escape(one.id)}"{way}></script>'
 
 
 def _tell_if_local(chosen: Settings, one: Site) -> None:
