@@ -62,10 +62,12 @@ async def test_a_person_who_opens_the_bare_address_reads_what_this_is(start: Sta
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
         page = Markup(answer.text)
         assert page.texts["h1"] == says
-        assert page.loads == ["data:,", "http://127.0.0.1:9/panel"]
+        icon, *styles, link = page.loads
+        assert (icon, link) == ("data:,", "http://127.0.0.1:9/panel")
         assert page.inline == page.handlers == []
         assert policy_of(answer)["frame-ancestors"] == "'none'"
         assert "accept" in answer.headers["vary"]
+        assert [(await server.http.get(style)).status_code for style in styles] == [200, 200]
         # Nothing of who runs it, nor of what it is.
         assert __version__ not in answer.text
         assert not re.search("(?i)airline|air aparté|claire|python|uvicorn", answer.text)
@@ -135,6 +137,37 @@ async def test_what_is_not_there_is_a_plain_404(server: Server) -> None:
         assert answer.status_code == 404, path
         assert answer.json()["code"] == "not_found"
         assert path.strip("/") not in answer.text or not path.strip("/")
+
+
+NOWHERE = ("/nope", "/chat/nobody", "/frame/nobody", "/a/wrong/x.js", "/metrics", "/frame/", "/api/nope")
+
+
+@pytest.mark.parametrize(("lang", "says"), [("fr-FR,fr;q=0.9", "Il n’y a rien ici"), ("nl", "There is nothing here")])
+async def test_a_person_reads_that_nothing_is_there(server: Server, lang: str, says: str) -> None:
+    asked = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "accept-language": lang}
+    answers = [await server.http.get(path, headers=asked) for path in NOWHERE]
+    assert {(one.status_code, one.headers["content-type"]) for one in answers} == {(404, "text/html; charset=utf-8")}
+    # An address that is not there and one of somebody else's: nothing tells one from the other.
+    assert len({one.content for one in answers}) == 1
+    for style in Markup(answers[0].text).loads[1:]:
+        assert (await server.http.get(style)).headers["content-type"].startswith("text/css")
+    for answer in answers:
+        page = Markup(answer.text)
+        assert page.texts["h1"].strip() == page.texts["title"].strip() == says
+        assert page.inline == page.handlers == []
+        assert policy_of(answer)["default-src"] == policy_of(answer)["frame-ancestors"] == "'none'"
+        assert DEFAULTS.keys() <= answer.headers.keys()
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["vary"] == "accept, accept-language"
+
+
+async def test_a_program_is_told_in_json_that_nothing_is_there(server: Server) -> None:
+    for path in NOWHERE:
+        for accept in ("*/*", "application/json", "image/avif,image/webp,*/*;q=0.8"):
+            answer = await server.http.get(path, headers={"accept": accept})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    answer = await server.http.post("/nope", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 # ── pages ───────────────────────────────────────────────────────────────────────────────────────────────────────

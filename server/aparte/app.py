@@ -28,7 +28,7 @@ from aparte.actions.parts import Node, Parts, policy_of
 from aparte.actions.rates import ACCOUNT_LOGINS
 from aparte.config import Database, Settings, read_secret
 from aparte.delivery import Mailer
-from aparte.errors import AparteError, BadSetting
+from aparte.errors import AparteError, BadSetting, NotFound
 from aparte.headers import SecurityHeaders
 from aparte.hub import Hub
 from aparte.identity.life import Life
@@ -149,7 +149,13 @@ def _died(task: asyncio.Task[None]) -> None:
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application, which `serve` gives its parts. Raises ws.Unexpected when a route or frame has no declared
     policy."""
-    handlers: dict[Any, Any] = {AparteError: api.refused, HTTPException: api.http_error, Exception: api.fault}
+    handlers: dict[Any, Any] = {
+        NotFound: pages.or_page(api.refused),
+        404: pages.or_page(api.http_error),
+        AparteError: api.refused,
+        HTTPException: api.http_error,
+        Exception: api.fault,
+    }
     app = Starlette(routes=[route(one) for one in ROUTES], exception_handlers=handlers)
     app.state.assets = assets.load()
     app.state.limits = ws.Limits(Places(settings.sockets_per_address), Window(settings.sockets_per_minute, 60.0))

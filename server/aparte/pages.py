@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import html
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -95,9 +95,10 @@ def _packed(assets: Assets, folder: str) -> tuple[str, list[str]]:
     return f"{folder}/main.js", ["static/shared/tokens.css", *sorted(styles)]
 
 
-def _html(text: str, policy_text: str, **more: str) -> Response:
-    headers = {"content-security-policy": policy_text, "cache-control": "no-cache", **more}
-    return Response(text, media_type="text/html", headers=headers)
+def _html(text: str, policy_text: str, status: int = 200, **more: str) -> Response:
+    cache = "no-cache" if status == 200 else "no-store"
+    headers = {"content-security-policy": policy_text, "cache-control": cache, **more}
+    return Response(text, status, media_type="text/html", headers=headers)
 
 
 # ── the widget's pages ──────────────────────────────────────────────────────────────────────────────────────
@@ -179,34 +180,73 @@ async def not_me(request: Request) -> Response:
 _HOME: Final = {
     "en": (
         "A chat answers here",
-        "Customers find it on the company's own pages, in the corner. Who answers them signs in at {}.",
+        "Customers find it on the company’s own pages, in the corner. Who answers them signs in at {}.",
         "the panel",
     ),
     "fr": (
         "Un chat répond ici",
-        "Les clients le trouvent sur les pages de l'entreprise, dans le coin. Qui leur répond se connecte au {}.",
+        "Les clients le trouvent sur les pages de l’entreprise, dans le coin. Qui leur répond se connecte au {}.",
         "poste des agents",
+    ),
+}
+
+
+_ABSENT: Final = {
+    "en": (
+        "There is nothing here",
+        "This address leads nowhere. Compare it with the one that you were given, or go back to the company’s own page.",
+    ),
+    "fr": (
+        "Il n’y a rien ici",
+        "Cette adresse ne mène nulle part. Comparez-la à celle que vous avez reçue, ou revenez à la page de l’entreprise.",
     ),
 }
 
 
 async def home(request: Request) -> Response:
     """What a person reads who opens the bare address. A program gets what it gets wherever nothing is."""
-    if "text/html" not in request.headers.get("accept", ""):
+    if not _is_person(request):
         raise HTTPException(404)
-    parts, lang = _parts(request)[0], _lang(request)
-    title, says, panel_ = _HOME[lang]
-    link = f'<a href="{html.escape(auth.panel_origin(parts.settings))}/panel">{panel_}</a>'
+    title, says, panel_ = _HOME[_lang(request)]
+    link = f'<a href="{html.escape(auth.panel_origin(_parts(request)[0].settings))}/panel">{panel_}</a>'
+    return _words(request, title, says.format(link))
+
+
+def _is_person(request: Request) -> bool:
+    """Whether a browser wants to show the answer as a page. Scripts, pictures and programs ask otherwise."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _words(request: Request, title: str, says: str, status: int = 200) -> Response:
+    """A page of one heading and one paragraph."""
+    parts, assets = _parts(request)
+    lang = _lang(request)
     text = "\n".join(
         (
             *_head(lang, title),
+            *(f'<link rel="stylesheet" href="{assets.url(path)}">' for path in _packed(assets, "static/pages")[1]),
             "</head>",
-            f"<body><main><h1>{title}</h1><p>{says.format(link)}</p></main></body>",
+            f"<body><main><h1>{title}</h1><p>{says}</p></main></body>",
             "</html>",
             "",
         )
     )
-    return _html(text, policy(parts, ancestors=()), vary="accept, accept-language")
+    return _html(text, policy(parts, ancestors=()), status, vary="accept, accept-language")
+
+
+def or_page(
+    answer: Callable[[Request, Exception], Awaitable[Response]],
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What answers where nothing is: a page for a person, else what `answer` gives. What is absent and what is
+    somebody else's look the same in either."""
+
+    async def absent(request: Request, error: Exception) -> Response:
+        plain = await answer(request, error)
+        if request.method != "GET" or not _is_person(request):
+            return plain
+        return _words(request, *_ABSENT[_lang(request)], plain.status_code)
+
+    return absent
 
 
 # ── files and signs of life ─────────────────────────────────────────────────────────────────────────────────

@@ -166,8 +166,9 @@ def _snippet(chosen: Settings, one: Site, contact: str = "") -> str:
     if not chosen.public_url and not chosen.port:
         raise errors.BadSetting("port = 0: the address changes at each start: set port or public_url to print it")
     if not contact and one.phone:
-        # As "+31 (0)20 555 0100" is dialled from anywhere.
-        contact = "tel:" + re.sub(r"[^+0-9]", "", re.sub(r"(?<=\S )\(0\)", "", one.phone))
+        # The zero of "+31 (0)20 555 0100" is not dialled with the country's number.
+        number = one.phone.replace("(0)", "") if one.phone.startswith("+") else one.phone
+        contact = "tel:" + re.sub(r"[^+0-9]", "", number)
     way = f' data-contact="{html.escape(contact)}"' if contact else ""
     return f'<script async src="{html.escape(public)}/widget.js" data-site="{html.escape(one.id)}"{way}></script>'
 
