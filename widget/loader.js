@@ -98,17 +98,21 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;ov
     load();
     draw();
     (open ? frame : button)?.focus();
-  };
-
-  button.onclick = () => {
-    show(!isOpen);
     try {
       localStorage.setItem('aparte', '1');
     } catch {} // blocked: no badge on the next page
   };
+
+  button.onclick = () => show(!isOpen);
   button.onkeydown = (event) => {
     if (event.key === 'Escape' && isOpen) show(false);
   };
+  // A link or button of the page's own that has `data-aparte`.
+  addEventListener('click', (event) => {
+    if (!(/** @type {Element} */ (event.target).closest?.('[data-aparte]'))) return;
+    event.preventDefault();
+    isOpen || show(true);
+  });
   addEventListener('message', ({ source, origin, data }) => {
     if (!frame || source !== frame.contentWindow || origin !== chat || !data) return;
     if (data.aparte === 'close') return isOpen && show(false);

@@ -73,9 +73,9 @@ class Customer:
         """The conversation: the frame on the airline's page, or the page itself."""
         return next((frame for frame in self.page.frames if "/frame/" in frame.url), self.page.main_frame)
 
-    async def opens(self) -> None:
-        """Presses the launcher; the conversation stands ready to write."""
-        await self.launcher.press()
+    async def opens(self, by: Locator | None = None) -> None:
+        """Presses the launcher, or what the page has instead; the conversation stands ready to write."""
+        await (by.click() if by else self.launcher.press())
         await until(lambda: self.frame != self.page.main_frame, "the conversation's frame")
         await expect(self.field).to_be_focused()
 

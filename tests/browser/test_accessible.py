@@ -32,7 +32,7 @@ async def test_it_leaves_axe_nothing_to_find_on_any_screen(
         agent = await _agent_arrives(seen, await hers.new_page(), demo, lang)
         customer = await Customer.arrives(his, demo, lang)
         await seen.look("airline", customer.page)
-        await customer.opens()
+        await customer.opens(by=customer.page.get_by_role("link", name=customer.w["ask us"]))
         await expect(customer.frame.get_by_text(customer.w["hello"])).to_be_visible()
         await seen.look("widget empty", customer.frame)
         await seen.look("airline with the widget", customer.page)

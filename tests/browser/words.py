@@ -13,6 +13,7 @@ OTHER: Final[dict[Lang, str]] = {"en": "English", "fr": "Français"}  # what is 
 
 CUSTOMER: Final[dict[Lang, dict[str, str]]] = {
     "en": {
+        "ask us": "Ask us something",
         "open": "Open the conversation",
         "shut": "Close the conversation",
         "unread": "unread",
@@ -56,6 +57,7 @@ CUSTOMER: Final[dict[Lang, dict[str, str]]] = {
         "failed": "That code can no longer be used",
     },
     "fr": {
+        "ask us": "Poser une question",
         "open": "Ouvrir la conversation",
         "shut": "Fermer la conversation",
         "unread": "non lus",

@@ -94,7 +94,12 @@ function page({ lang = 'en', stored = {}, blocked = false, twice = false, contac
   if (twice) run();
   const one = (tag) => seen.made.find((node) => node.tag === tag);
   const hear = (data, more = {}) => listeners.message({ source: one('iframe')?.contentWindow, origin: CHAT, data, ...more });
-  return { seen, one, hear, press: () => one('button').onclick(), said: () => JSON.parse(JSON.stringify(seen.said)) };
+  const click = (target) => {
+    let isOurs = false;
+    listeners.click({ target, preventDefault: () => (isOurs = true) });
+    return isOurs;
+  };
+  return { seen, one, hear, click, press: () => one('button').onclick(), said: () => JSON.parse(JSON.stringify(seen.said)) };
 }
 
 test('it makes, stores and asks nothing before the first press', () => {
@@ -127,6 +132,24 @@ test('it says only where the person is, to the chat origin only, once the frame 
   assert.deepEqual(said(), [[{ aparte: 'open', page: 'https://air.example/fares', title: 'Fares' }, CHAT]]);
   press();
   assert.deepEqual(said().at(-1), [{ aparte: 'closed' }, CHAT]);
+});
+
+test('it is opened by what the page marks for it, and by nothing else of the page', () => {
+  const { seen, one, press, hear, click } = page();
+  assert.equal(click({ closest: () => null }), false);
+  assert.equal(click({}), false); // the document itself
+  assert.equal(one('iframe'), undefined);
+  const asked = [];
+  const link = { closest: (selector) => (asked.push(selector), link) };
+  assert.equal(click(link), true); // it leads nowhere else
+  assert.deepEqual(asked, ['[data-aparte]']);
+  assert.deepEqual([one('iframe').hidden, seen.focused, seen.stored], [false, 'iframe', { aparte: '1' }]);
+  click(link);
+  assert.equal(one('iframe').hidden, false); // it opens, and does not close
+  hear({ aparte: 'close' });
+  assert.equal(one('iframe').hidden, true);
+  press();
+  assert.equal(one('iframe').hidden, false);
 });
 
 test('it hears only its own frame at the chat origin', () => {
