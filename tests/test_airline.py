@@ -219,7 +219,7 @@ async def test_it_carries_the_widget_by_one_line_under_a_strict_policy(path: str
     assert "$" not in answer.text  # every blank of the template was filled
 
 
-@pytest.mark.parametrize("path", ["/", "/fr"])
+@pytest.mark.parametrize("path", ["/", "/fr", "/tracker", "/fr/tracker"])
 async def test_it_links_only_to_what_is_there(path: str) -> None:
     async with serving(airline_app()) as origin, httpx2.AsyncClient(trust_env=False) as client:
         page = Page((await client.get(origin + path)).text)

@@ -92,6 +92,8 @@ async def test_it_leaves_nothing_to_find_on_the_airlines_pages(browser: Browser)
         app = create_airline(chat_url=chat, site="air", secret=bytes(32), today=date(2026, 12, 1))
         async with serving(app, host="localhost") as airline:
             assert await look(browser, [airline, f"{airline}/fr"], "footer") == []
+            # What the pages' own tracker has told by now; the other hosts' pages carry none.
+            assert await look(browser, [f"{airline}/tracker", f"{airline}/fr/tracker"], "#addresses li") == []
 
 
 async def test_it_leaves_nothing_to_find_on_the_mailbox_with_and_without_letters(browser: Browser) -> None:

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 import httpx2
-from playwright.async_api import Frame, Page, async_playwright
+from playwright.async_api import Frame, Page, async_playwright, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -64,7 +64,7 @@ async def opened() -> AsyncIterator[tuple[Page, str]]:
             browser = await playwright.chromium.launch(
                 executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
             )
-            page = await browser.new_page()
+            page = await (await browser.new_context()).new_page()
             await page.goto(origin)
             await page.wait_for_function("window.believed !== undefined")
             try:
@@ -163,3 +163,49 @@ async def test_it_sends_what_it_saw_to_the_airline() -> None:
                 await page.wait_for_timeout(100)
         assert "a-text-that-was-beaconed" in told
         assert "A calmer way to fly." in told
+
+
+# ── the page that tells of it ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def reported(page: Page, origin: str) -> Page:
+    """The page about the tracker, once it has told what stands on the airline's page."""
+    await page.evaluate("__tracker.sweep()")
+    told = await page.context.new_page()
+    await told.goto(f"{origin}/tracker")
+    await expect(told.locator("#addresses")).to_contain_text(origin)
+    return told
+
+
+async def test_a_visitor_reads_what_it_saw_and_that_it_did_not_get_in() -> None:
+    async with opened() as (page, origin):
+        await inner(page).get_by_label("words").press_sequentially("secret-words")
+        await page.get_by_role("link", name="Ask us something").click()
+        await page.evaluate("document.body.prepend(document.createElement('input'))")
+        await page.locator("body > input").press_sequentially("xyz")
+        told = await reported(page, origin)
+        assert "/widget.js" in await told.locator("#addresses").inner_text()
+        await expect(told.locator("#clicks")).to_contain_text("Ask us something")
+        await expect(told.locator("#keys")).to_contain_text("x y z")
+        await expect(told.locator("#messages")).to_contain_text('→  {"said":"to-the-frame"}')
+        await expect(told.locator("#messages")).to_contain_text('←  {"said":"from-the-frame"}')
+        await expect(told.get_by_role("heading", name="Of the conversation, not one character")).to_be_visible()
+        await expect(told.locator("#refused")).to_contain_text("its text")
+        search = told.get_by_label("A word of your conversation")
+        for word, found in (("secret", "Not in any of the "), ("calmer way", "In ")):
+            await search.fill(word)
+            await expect(told.get_by_role("status")).to_contain_text(found)
+        await expect(told.locator("#finds")).to_contain_text("A calmer way to fly.")
+        await told.get_by_text("All notes, as they were recorded").click()
+        assert await told.locator("#raw dt").count() > 100
+
+
+async def test_its_page_does_not_say_that_it_saw_nothing_when_it_did() -> None:
+    async with opened() as (page, origin):
+        told = await reported(page, origin)
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            leak = [{"how": "frame text", "what": "secret-in-the-frame"}]
+            await client.post(f"{origin}/tracker", json=leak)
+        await expect(told.get_by_role("heading", name="It got into the conversation")).to_be_visible()
+        await expect(told.locator("#leaked")).to_contain_text("secret-in-the-frame")
+        await expect(told.get_by_role("heading", name="not one character")).to_be_hidden()

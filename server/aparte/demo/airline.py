@@ -33,7 +33,8 @@ CONNECTOR_PATH: Final = "/records"  # the connector's URL is the airline's origi
 ASKED_BYTES: Final = 16 * 1024
 
 _PAGES: Final[dict[Language, str]] = {"en": "airline.html", "fr": "airline.fr.html"}
-_FILES: Final = ("airline.css", "tracker.js", "logo.svg", "hero.svg")
+_TRACKED: Final[dict[Language, str]] = {"en": "tracked.html", "fr": "tracked.fr.html"}
+_FILES: Final = ("airline.css", "tracked.css", "tracked.js", "tracker.js", "logo.svg", "hero.svg")
 _SITE: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -100,6 +101,8 @@ def create_airline(
             Route("/fr", page("fr")),
             *(Route(f"/static/{name}", _file(name)) for name in _FILES),
             Route("/tracker", tracker.take, methods=["POST"]),
+            Route("/tracker", _told("en", chat)),
+            Route("/fr/tracker", _told("fr", chat)),
             Route("/tracker/seen", tracker.tell),
             Route(f"{CONNECTOR_PATH}/find", verb(_Find, _find), methods=["POST"]),
             Route(f"{CONNECTOR_PATH}/contact", verb(_Find, _contact), methods=["POST"]),
@@ -200,6 +203,15 @@ def _page_headers(chat: str) -> dict[str, str]:
         "Referrer-Policy": "strict-origin-when-cross-origin",
         "Cache-Control": "no-cache",
     }
+
+
+def _told(language: Language, chat: str) -> Handler:
+    """The page that tells a visitor what the tracker saw."""
+
+    async def answer(_: Request) -> Response:
+        return Response(demo_file(_TRACKED[language]), media_type="text/html", headers=_page_headers(chat))
+
+    return answer
 
 
 def _file(name: str) -> Handler:

@@ -1,6 +1,7 @@
 """What the tracker on the airline's page reports, kept to be looked at: the demo's proof that it learns nothing.
 
-Knows how to take and tell reports. Must not know what they mean; a page or a test searches them.
+Knows how to take and tell reports. Must not know what they mean: static/demo/tracked.js words them for a visitor, and a
+test searches them.
 """
 
 from __future__ import annotations
