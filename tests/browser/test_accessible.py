@@ -195,6 +195,8 @@ async def _mistypes(seen: Findings, customer: Customer) -> None:
     await number.fill("ABC")
     await customer.card.get_by_role("button", name=send).click()
     await expect(customer.card.get_by_role("alert")).to_contain_text(customer.w["no number"])
+    await expect(number).to_be_focused()
+    await expect(number).to_have_attribute("aria-invalid", "true")
     await seen.look("widget check number refused", customer.frame)
     await customer.card.get_by_role("button", name=customer.w["back to code"]).click()
     await expect(code).to_be_focused()

@@ -34,6 +34,10 @@ function Offer(props) {
   }, []);
   const [reference, setReference] = useState('');
   const isBusy = state.asking?.deed === 'start_check';
+  const isWrong = state.failure?.code === 'bad_reference';
+  useEffect(() => {
+    if (isWrong) field.current?.focus();
+  }, [state.failure]);
   const isKnown = check.state === 'offered' && check.named;
   const canSend = (isKnown || reference.trim()) && !isBusy;
   /** @param {SubmitEvent} event */
@@ -46,7 +50,7 @@ function Offer(props) {
     <p>${words.check.why}</p>
     ${!isKnown && html`<label>${words.check.reference}
       <input class="reference" ref=${field} value=${reference} maxlength="40" autocomplete="off" autocapitalize="characters" spellcheck=${false}
-        onInput=${(/** @type {any} */ event) => setReference(event.target.value)} /></label>`}
+        aria-invalid=${isWrong ? 'true' : undefined} onInput=${(/** @type {any} */ event) => setReference(event.target.value)} /></label>`}
     <${Failure} ...${props} />
     <button class="primary wide" disabled=${!canSend}>${words.check.send}</button>
     ${onBack && html`<div class="row"><button type="button" class="link" onClick=${onBack}>${words.check.back}</button></div>`}
