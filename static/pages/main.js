@@ -65,7 +65,8 @@ if (phone) {
 }
 const company = element('p', name);
 company.className = 'company';
-main.append(company, element('h1', words.title), element('p', words.text), button, says, call);
+const lead = element('p', words.text);
+main.append(company, element('h1', words.title), lead, button, says, call);
 document.title = [words.title, name].filter(Boolean).join(' · ');
 document.getElementById('app')?.replaceWith(main);
 
@@ -76,6 +77,7 @@ document.getElementById('app')?.replaceWith(main);
  */
 function stopped(sentence, wasUsed) {
   button.remove();
+  lead.remove(); // there is nothing left to press
   says.textContent = wasUsed ? words.used : sentence;
   if (wasUsed) invitation.textContent = `${words.callNow} `;
 }

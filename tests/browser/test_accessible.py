@@ -239,6 +239,7 @@ async def _is_stopped(seen: Findings, customer: Customer, agent: Agent, mailbox:
     await seen.look("not me", page)
     await page.get_by_role("button").click()
     await expect(page.get_by_role("button")).to_have_count(0)
+    await expect(page.get_by_role("main")).not_to_contain_text(re.compile("stop it here|arrêtez-la ici"))
     await seen.look("not me done", page)
     # It says who asks, and after a reload that it is done.
     await expect(page).to_have_title(re.compile("· Air Aparté$"))
