@@ -255,6 +255,17 @@ async def _is_stopped(seen: Findings, customer: Customer, agent: Agent, mailbox:
     await seen.look("panel alarm", agent.page)
 
 
+ANOTHER = """async (name) => {
+  const line = (window.lines ??= [])[window.lines.length] = new WebSocket(location.origin.replace('http', 'ws') + '/ws/visitor');
+  const say = (frame) => line.send(JSON.stringify(frame));
+  await new Promise((go) => (line.onopen = go));
+  const random = crypto.getRandomValues(new Uint8Array(32));
+  const token = btoa(String.fromCharCode(...random)).replaceAll('+', '-').replaceAll('/', '_').slice(0, 43);
+  say({ t: 'hello', v: 1, site: 'air', token });
+  say({ t: 'open', cid: crypto.randomUUID(), text: 'Good morning', name });
+}"""  # somebody else writes, without a screen
+
+
 async def test_it_needs_no_sideways_scroll_when_zoomed_to_400_percent(browser: Browser, demo: Demo) -> None:
     """The hosted page and each place of the panel at 320 × 256: everything is there, one below the other."""
     seen = Findings("zoomed")
@@ -285,6 +296,11 @@ async def test_it_needs_no_sideways_scroll_when_zoomed_to_400_percent(browser: B
         await seen.look("dialog", agent.page)
         await agent.page.keyboard.press("Escape")
         await expect(agent.dialog).to_have_count(0)
+        await agent.press("close").click()
+        await expect(agent.dialog).to_contain_text(agent.w["held is dropped"])
+        assert await agent.dialog.evaluate("(it) => it.scrollWidth <= it.clientWidth"), "no button leaves the dialog"
+        await agent.page.keyboard.press("Escape")
+        await expect(agent.dialog).to_have_count(0)
         await agent.page.locator(f'button[aria-label="{agent.w["person"]}"]').click()
         await expect(agent.person).to_be_visible()
         await seen.look("person", agent.page)
@@ -294,6 +310,13 @@ async def test_it_needs_no_sideways_scroll_when_zoomed_to_400_percent(browser: B
         await seen.look("list", agent.page)
         lines = agent.inbox.get_by_role("list")
         assert await lines.evaluate("(it) => it.scrollWidth <= it.clientWidth"), "a long name pushes nothing out"
+        await agent.inbox.get_by_role("button", name=agent.w["queue"]).click()
+        for name in ("Anna", "Karl", "Ines"):
+            await customer.page.evaluate(ANOTHER, name)
+            await agent.line(name).get_by_role("button").click()
+            await expect(agent.page.locator(".tab[data-on=true]")).to_contain_text(name)
+            await expect(agent.page.locator(".tab[data-on=true]")).to_be_in_viewport(ratio=1)
+            await agent.page.keyboard.press("Escape")
     assert seen.found == []
 
 

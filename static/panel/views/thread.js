@@ -33,6 +33,9 @@ export function Middle({ p }) {
 function Tabs({ p }) {
   const { state, desk, w } = p;
   const list = useRef(/** @type {HTMLElement|null} */ (null));
+  useLayoutEffect(() => {
+    list.current?.querySelector('[data-on="true"]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [state.active, state.place]);
   /** @param {string} id */
   const shut = (id) => {
     desk.shut(id);
