@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from aparte import hub
 from aparte.errors import StoreDown
+from aparte.frames import AssignedBody, Face
 from aparte.jobs import Jobs
-from aparte.store import Store
+from aparte.store import Store, Tx
 from aparte.views import event_for
 from clients import AgentDesk, Visitor
 from harness import Server, Start
@@ -130,6 +132,37 @@ async def test_what_cannot_be_shown_in_one_thread_keeps_no_other_waiting(
     await Jobs(server.parts)._positions()
     await texts_in_order(visitor, ["whole"])
     assert await broken.closed() == hub.SLOW
+
+
+async def test_an_old_assignment_told_late_takes_the_thread_from_nobody_who_has_it_now(server: Server) -> None:
+    """A supervisor is behind; the agent, who has come since, has read both assignments."""
+    _, _, thread = await server.meeting()
+    odile = await server.agent("odile")
+    await odile.watch(thread)
+
+    def hands_over(agent: str) -> Callable[[Tx], None]:
+        def apply(tx: Tx) -> None:
+            row = tx.conversation(thread)
+            row.agent_id = agent
+            tx.touch(row)
+            tx.append(row, "assigned", AssignedBody(Face(agent, "Desk"), agent), sender=("system", ""), visible=True)
+
+        return apply
+
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        for name in ("claire", "marc"):
+            await other.write(hands_over(server.agent_id(name)))
+    finally:
+        await other.close()
+    marc = await server.agent("marc")
+    await marc.watch(thread)
+    await Jobs(server.parts)._positions()
+    for name in ("claire", "marc"):
+        await odile.event("assigned", agent_id=server.agent_id(name))
+    await odile.do("note", conversation=thread, text="There?")
+    await marc.event("note", text="There?")
+    assert marc.heard("error") == []
 
 
 async def test_positions_find_what_no_hint_told(server: Server) -> None:

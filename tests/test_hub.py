@@ -302,6 +302,31 @@ async def test_an_event_that_cannot_be_shown_ends_its_own_room_alone(hub: Hub, j
     assert two.ending is None
 
 
+async def test_a_line_that_fails_in_the_middle_of_much_takes_no_other_with_it(hub: Hub, joined: Joined) -> None:
+    (broken, one), (here, two) = joined(frames=2), joined()
+    live(hub, one)
+    live(hub, two)
+    broken.write_texts = lambda _texts: 1 / 0  # type: ignore[assignment, method-assign]
+    with structlog.testing.capture_logs() as logged:
+        hub.publish([event(number) for number in range(1, 6)])
+        await turn()
+    assert {entry["event"] for entry in logged} == {"hub.fault"}
+    assert broken.aborted.is_set()
+    assert here.numbers == [1, 2, 3, 4, 5]
+    assert two.ending is None
+
+
+async def test_who_is_being_ended_is_not_waited_for(hub: Hub, joined: Joined) -> None:
+    wire, peer = joined(stalled=30.0)
+    live(hub, peer)
+    wire.open.clear()
+    peer.say(Drain(0.0))
+    peer.end(SLOW)
+    hub.hint(THREAD, 5, 5)
+    assert hub.behind == set()
+    assert hub.lowest(THREAD, staff=False) is None
+
+
 async def test_it_is_live_only_when_nothing_came_meanwhile(hub: Hub, joined: Joined) -> None:
     wire, peer = joined()
     watch = hub.watch(peer, THREAD, 0)

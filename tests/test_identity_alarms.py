@@ -268,6 +268,20 @@ async def test_not_me_tells_that_a_code_was_used_after_it_was_pressed_first(serv
     assert claire.heard("alarm") == []
 
 
+async def test_not_me_pressed_again_ends_what_was_proven_since(server: Server) -> None:
+    visitor, claire, thread = await server.meeting()
+    await server.prove(visitor, thread)
+    link = await link_of(server)
+    odile = await server.agent("odile")
+    for _ in range(2):
+        assert (await server.post("/api/not-me", {"token": link})).json() == {"used": True}
+        await claire.event("alarm", code="not_me_used")
+        assert server.rows("SELECT is_frozen, standing FROM conversation") == [(1, None)]
+        await odile.do("unfreeze", conversation=thread, reason="He called us")
+        await visitor.event("unfrozen")
+        await server.prove(visitor, thread)
+
+
 async def test_not_me_knows_a_booking_however_it_was_typed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     async with start() as server:
         company_writes_otherwise(server, monkeypatch)

@@ -69,11 +69,7 @@ class Turn:
     def _flush(self) -> None:
         due, self._due = self._due, []
         for peer in due:
-            try:
-                peer.flush()
-            except Exception as error:  # a fault of ours with one line must not keep the others from theirs
-                log.exception("hub.fault", error=type(error).__name__)
-                peer.line.abort()
+            peer.flush()
 
 
 class Peer:
@@ -165,6 +161,8 @@ class Peer:
         """Closes after what is queued, or cuts the connection when the peer takes nothing for `stalled_seconds`."""
         if self.ending is None:
             self.ending = code
+            for watch in self.watched.values():
+                watch.is_live = False
             self._flush_soon()
             asyncio.get_running_loop().call_later(self.stalled_seconds, self.line.abort)
 
@@ -190,6 +188,13 @@ class Peer:
     def flush(self) -> None:
         """Writes what the connection takes; the rest stays in the outbox, where it is bounded and can be cut."""
         self._is_due = False
+        try:
+            self._write()
+        except Exception as error:  # a fault of ours with one line must not keep the others from theirs
+            log.exception("hub.fault", error=type(error).__name__)
+            self.line.abort()
+
+    def _write(self) -> None:
         if self.ending == SLOW or not self.line.is_open:
             self._drop()
         while self._frames and self.line.has_room:

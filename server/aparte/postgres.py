@@ -19,9 +19,7 @@ from aparte.errors import AparteError, BadSetting, StoreDown
 LOCK_MILLISECONDS: Final = 2_000  # how long a transaction waits for a row of another before its person is told
 HURRIED_MILLISECONDS: Final = 50  # and the others of its commit, once one has waited in vain
 CONNECT_SECONDS: Final = 5
-PREPARED: Final = (
-    400  # statements that a connection keeps: each number of rows that goes in one is a statement of its own
-)
+PREPARED: Final = 400  # statements that a connection keeps: one for each number of rows that goes in one
 SILENT_SECONDS: Final = 10  # a line on which nothing is heard for so long is given up
 
 # Per connection, whatever the server's own settings say.

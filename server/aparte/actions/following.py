@@ -149,7 +149,8 @@ def _take_away(parts: Parts, last: Stored) -> None:
     if isinstance(last.body, AssignedBody):
         for peer in parts.hub.watchers(last.conversation, staff=True):
             agent = peer.caller.agent if isinstance(peer.caller, AgentCaller) else None
-            if agent is not None and not agent.role.leads and agent.id != last.body.agent_id:
+            is_past = peer.watched[last.conversation].sent > last.staff_seq  # it is told again, for another's sake
+            if agent is not None and not agent.role.leads and agent.id != last.body.agent_id and not is_past:
                 parts.hub.unwatch(peer, last.conversation)
                 peer.say(lost(last.conversation))
 

@@ -102,10 +102,8 @@ async def look(parts: Parts) -> None:
         for thread, (visitor_top, staff_top) in tops.items():
             parts.hub.hint(thread, staff_top, visitor_top)
     found = await parts.store.read(_open_ones)
-    seen, parts.node.seen = (
-        parts.node.seen,
-        found,
-    )  # also while nobody is at the desk: who comes has it all in the welcome
+    # Kept also while nobody is at the desk: who comes has it all in the welcome.
+    seen, parts.node.seen = parts.node.seen, found
     if parts.hub.agents():
         gone = seen.keys() - found.keys()
         parts.hub.changed |= gone | {one for one, now in found.items() if seen.get(one) != now}

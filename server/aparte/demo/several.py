@@ -67,9 +67,8 @@ class Node:
     url: str
     log: Path
     process: subprocess.Popen[bytes]
-    watch: contextlib.ExitStack = dataclasses.field(
-        default_factory=contextlib.ExitStack
-    )  # over its end if we are killed
+    # Over its end if we are killed.
+    watch: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
 
 
 @contextlib.asynccontextmanager

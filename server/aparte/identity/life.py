@@ -322,8 +322,10 @@ class Life:
         """
         check = self._find(tx, row, check_id)
         was_used = check is None or self._was_used(tx, row, self._record(tx, row, check))
-        if row.is_frozen if check is None else check.state == "killed" and check.secret.was_used == was_used:
-            return was_used  # pressed again, and nothing has happened since
+        is_known = check is None or (check.state == "killed" and check.secret.was_used == was_used)
+        is_over = row.is_frozen or (check is not None and self.live(tx, row) is None and row.standing is None)
+        if is_known and is_over:
+            return was_used  # pressed again, and there is nothing to end
         if check is not None:
             check.secret = msgspec.structs.replace(check.secret, was_used=was_used)
             self.end(tx, row, check, "killed")
