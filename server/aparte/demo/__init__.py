@@ -317,14 +317,15 @@ def _tell(console: Console, demo: Demo, *, kept: bool) -> None:
         f"""
 [bold]Aparté runs, on this machine only.[/bold] Open two windows:
 
-  the customer   {demo.customer}       [dim](in French: {demo.customer}/fr)[/dim]
+  the customer   {demo.customer}   [dim]in French: {demo.customer}/fr[/dim]
   the agent      {demo.panel}
                  {email}   {password}
                  {chief}     {chief_password}   [dim](supervisor)[/dim]
   the mailbox    {demo.mailbox}       [dim]the codes that are sent[/dim]
 {_told_nodes(demo)}
-The story: on the airline's page, ask to move flight booking [bold]QX7T4P[/bold]. In the panel, claim the conversation,
-try to talk about the supplement, ask for a check; the code is in the mailbox; then show and change the booking.
+The story: on the airline's page, ask to move flight booking [bold]QX7T4P[/bold]. In the
+panel, claim the conversation, try to talk about the supplement, ask for a
+check; the code is in the mailbox; then show and change the booking.
 Or let it play by itself: python3 server demo --story
 
 {"Everything is kept in " + str(demo.settings.data.parent) if kept else "Nothing is kept after the end."}   Stop with Ctrl-C.
