@@ -196,6 +196,8 @@ export class Desk {
       this.then.delete(frame.cid);
     } else if (frame.t === 'error') {
       this.then.delete(frame.cid);
+      if (frame.code === 'bad_frame') this.sentAt.delete(frame.cid);
+      this.#resend(); // what is asked anew in another form
     } else if (frame.t === 'event' && frame.kind === 'act' && frame.body.state === 'done') {
       this.#renewRecord(frame.conversation);
     } else if (frame.t === 'event' && frame.kind === 'message' && frame.sender.kind === 'visitor') {

@@ -249,6 +249,11 @@ function refused(state, error) {
   const { code, sentence, cid, conversation = '', retry_after: retryAfter = 0 } = error;
   const item = cid && state.pending.find((pending) => pending.cid === cid);
   if (item) {
+    const { verb } = item;
+    // A node of the version before does not know `lang`: asked without, it tells the record in the conversation's language.
+    if (code === 'bad_frame' && verb.t === 'show_record' && verb.lang) {
+      return withPending(state, item.cid, (pending) => ({ ...pending, verb: { t: 'show_record', conversation: verb.conversation } }));
+    }
     if (isWriting(item)) {
       const next = withPending(state, cid, (pending) => ({ ...pending, state: PASSING.has(code) ? 'waiting' : 'failed', code, sentence }));
       // Its tab was closed meanwhile: nothing else would tell that it was not sent.

@@ -9,7 +9,7 @@ export type { ActBody, AlarmBody, Colleague, Entry, Event, Events, Lang, Marks, 
 /** What an agent asks of the server and that is answered by one ack, record or error. */
 export type Verb =
   | { t: 'claim' | 'close'; conversation: string }
-  | { t: 'show_record'; conversation: string; lang: Lang }
+  | { t: 'show_record'; conversation: string; lang?: Lang }
   | { t: 'unfreeze'; conversation: string; reason: string }
   | { t: 'post' | 'note'; conversation: string; text: string }
   | { t: 'transfer'; conversation: string; agent: string }

@@ -64,6 +64,17 @@ test('it asks for the record in the agent’s language, and anew when that chang
   assert.deepEqual(latest().of('show_record').map(({ lang }) => lang), ['fr', 'en']);
 });
 
+test('it asks for the record without a language where a node of the version before refuses one', () => {
+  desk.ask({ t: 'show_record', conversation: ROOM, lang: 'fr' });
+  const [first] = latest().of('show_record');
+  latest().say({ t: 'error', code: 'bad_frame', sentence: 'no', cid: first.cid });
+  assert.deepEqual(latest().of('show_record'), [first, { t: 'show_record', cid: first.cid, conversation: ROOM }]);
+  assert.deepEqual(desk.state.notices, []);
+  latest().say({ t: 'error', code: 'bad_frame', sentence: 'no', cid: first.cid }); // then it is something else
+  assert.equal(latest().of('show_record').length, 2);
+  assert.deepEqual(desk.state.notices.map(({ code }) => code), ['bad_frame']);
+});
+
 test('it watches anew the open conversation that was passed on and came back', async () => {
   const entry = { id: ROOM, site: 'air', number: 1, state: 'assigned', agent: 'me', top: 1, since: 1, updated: 1 };
   const message = { t: 'event', conversation: ROOM, seq: 1, vseq: 1, id: 'e1', kind: 'message', at: 1, sender: { kind: 'visitor' }, body: { text: 'hi' } };
