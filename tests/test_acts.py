@@ -134,6 +134,7 @@ async def test_each_reads_the_record_and_its_change_in_their_own_language(server
         await claire.do("show_record", conversation=thread, **lang) for lang in ({}, {"lang": "en"}, {"lang": "fr"})
     ]
     assert [record["lines"][3]["label"] for record in shown] == ["To", "To", "À"]
+    assert [record["lang"] for record in shown] == ["en", "en", "fr"]
     option = shown[2]["options"][0]
     await claire.do("change", conversation=thread, option=option["id"])
     asked = (await claire.event("act", state="asked"))["body"]

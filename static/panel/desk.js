@@ -10,7 +10,7 @@ import { sendable } from '../shared/text.js';
 import { Link, socketUrl } from '../shared/socket.js';
 import * as api from './api.js';
 import { saveTabs, savedTabs } from './kept.js';
-import { isMine } from './lists.js';
+import { isForeign, isMine } from './lists.js';
 import { INITIAL, PASSING, isWriting, reduce } from './reducer.js';
 import { standingNow, topVisible } from './thread.js';
 
@@ -81,6 +81,7 @@ export class Desk {
     if (this.state === before) return;
     this.#catchUp();
     this.onChange(this.state, before);
+    if (action.t === 'record' || this.state.active !== before.active) this.#translate();
   }
 
   // ── coming and going ──
@@ -199,7 +200,7 @@ export class Desk {
       if (frame.code === 'bad_frame') this.sentAt.delete(frame.cid);
       this.#resend(); // what is asked anew in another form
     } else if (frame.t === 'event' && frame.kind === 'act' && frame.body.state === 'done') {
-      this.#renewRecord(frame.conversation);
+      if (this.state.threads[frame.conversation]?.record) this.showRecord(frame.conversation);
     } else if (frame.t === 'event' && frame.kind === 'message' && frame.sender.kind === 'visitor') {
       this.#renewView(frame.conversation);
     }
@@ -259,10 +260,15 @@ export class Desk {
     }
   }
 
-  /** The agent reads another language from now on: what the company's system said is asked for anew. @param {import('../shared/frames.js').Lang} lang */
+  /** The agent reads another language from now on. @param {import('../shared/frames.js').Lang} lang */
   speak(lang) {
     this.lang = lang;
-    Object.keys(this.state.threads).forEach((conversation) => this.#renewRecord(conversation));
+    this.#translate();
+  }
+
+  /** Only what is in sight: each asking is audited. */
+  #translate() {
+    if (isForeign(this.state, this.lang, this.now())) this.showRecord(this.state.active);
   }
 
   // ── conversations ──
@@ -271,7 +277,7 @@ export class Desk {
   open(conversation) {
     const isNew = !this.state.threads[conversation] || this.state.threads[conversation].isGone;
     this.dispatch({ t: 'do_open', conversation });
-    if (isNew) this.#watch(conversation);
+    if (isNew) this.watch(conversation);
     saveTabs(this.state.open);
   }
 
@@ -292,13 +298,8 @@ export class Desk {
     }
   }
 
-  /** The newest view of a conversation: the references noticed in it come with nothing else. @param {string} conversation */
-  refresh(conversation) {
-    this.#watch(conversation);
-  }
-
-  /** @param {string} conversation */
-  #watch(conversation) {
+  /** Asks for the newest view: the references noticed come with nothing else. @param {string} conversation */
+  watch(conversation) {
     this.link.send({ t: 'watch', conversation, last_seq: this.state.threads[conversation]?.top ?? 0 });
   }
 
@@ -308,12 +309,12 @@ export class Desk {
     if (!isMine(this.state, this.state.inbox[conversation])) return;
     if (standingNow(this.state.threads[conversation]?.view, this.now())) return;
     clearTimeout(this.refreshing);
-    this.refreshing = setTimeout(() => this.state.threads[conversation] && this.#watch(conversation), REFRESH_AFTER_MS);
+    this.refreshing = setTimeout(() => this.state.threads[conversation] && this.watch(conversation), REFRESH_AFTER_MS);
   }
 
   /** @param {string} conversation */
-  #renewRecord(conversation) {
-    if (this.state.threads[conversation]?.record) this.ask({ t: 'show_record', conversation, lang: this.lang });
+  showRecord(conversation) {
+    this.ask({ t: 'show_record', conversation, lang: this.lang });
   }
 
   /** @param {string} conversation @returns {Draft} */

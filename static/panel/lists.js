@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { standingNow } from './thread.js';
 
 /** @typedef {import('./state.js').State} State */
 /** @typedef {import('./state.js').Entry} Entry */
@@ -122,6 +123,18 @@ export const urgency = (seconds) => (seconds >= RED_SECONDS ? 'red' : seconds >=
  */
 export function isBusy(state, conversation, t) {
   return state.pending.some((item) => item.verb.t === t && item.verb.conversation === conversation && item.state !== 'failed');
+}
+
+/**
+ * Whether the record in sight is in another language and can be asked for anew.
+ * @param {State} state
+ * @param {import('../shared/frames.js').Lang} lang what the agent reads
+ * @param {number} now epoch seconds of the server's clock
+ */
+export function isForeign(state, lang, now) {
+  const thread = state.threads[state.active];
+  const spoken = thread?.record?.lang ?? lang; // a node of the version before does not say
+  return spoken !== lang && (standingNow(thread?.view, now)?.level ?? 0) >= 2 && !isBusy(state, state.active, 'show_record');
 }
 
 /**

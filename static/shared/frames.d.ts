@@ -170,6 +170,7 @@ export interface RecordShown {
   state: string;
   lines: Line[];
   options: Option[];
+  lang?: Lang;
 }
 export interface Drain { t: 'drain'; after: number }
 

@@ -50,18 +50,67 @@ for (const verb of [
   });
 }
 
-test('it asks for the record in the agent’s language, and anew when that changes', async () => {
-  const entry = { id: ROOM, site: 'air', number: 1, state: 'assigned', agent: 'me', top: 0, since: 1, updated: 1, level: 2 };
-  const standing = { level: 2, until: 1_800_000_000, reference: 'QX7T4P' };
-  desk.open(ROOM);
-  latest().say({ t: 'reset', conversation: ROOM, epoch: 'e1', view: { entry, standing } });
+/** Opens a conversation with a proven customer. */
+function opened(id) {
+  const entry = { id, site: 'air', number: 1, state: 'assigned', agent: 'me', top: 0, since: 1, updated: 1, level: 2 };
+  desk.open(id);
+  latest().say({ t: 'reset', conversation: id, epoch: 'e1', view: { entry, standing: { level: 2, until: 1_800_000_000, reference: 'QX7T4P' } } });
+}
+
+/** The booking comes as it was asked for the nth time; a node of the version before says no language. */
+function shown(nth, { isOlder = false } = {}) {
+  const { cid, conversation, lang } = latest().of('show_record')[nth];
+  latest().say({ t: 'record', cid, conversation, reference: 'QX7T4P', title: '', state: '', lines: [], options: [], ...(isOlder ? {} : { lang }) });
+}
+const asked = () => latest().of('show_record').map(({ conversation, lang }) => [conversation, lang]);
+
+test('it asks for the record in the agent’s language, and anew when that changes', () => {
+  opened(ROOM);
   desk.speak('fr');
-  assert.deepEqual(latest().of('show_record'), []); // none is shown
-  desk.ask({ t: 'show_record', conversation: ROOM, lang: 'fr' });
-  const [{ cid }] = latest().of('show_record');
-  latest().say({ t: 'record', cid, conversation: ROOM, reference: 'QX7T4P', title: '', state: '', lines: [], options: [] });
+  assert.deepEqual(asked(), []); // none is shown
+  desk.showRecord(ROOM);
+  shown(0);
   desk.speak('en');
-  assert.deepEqual(latest().of('show_record').map(({ lang }) => lang), ['fr', 'en']);
+  assert.deepEqual(asked(), [[ROOM, 'fr'], [ROOM, 'en']]);
+});
+
+test('the record ends in the agent’s language, whatever was asked when that changed', () => {
+  opened(ROOM);
+  desk.showRecord(ROOM);
+  desk.speak('fr'); // before the answer
+  shown(0);
+  assert.deepEqual(asked(), [[ROOM, 'en'], [ROOM, 'fr']]);
+  desk.speak('en'); // and back again
+  desk.speak('fr');
+  desk.speak('en');
+  shown(1);
+  shown(2);
+  assert.deepEqual(asked().slice(2), [[ROOM, 'en']]); // one at a time: no older answer comes after a newer
+  assert.equal(desk.state.threads[ROOM].record.lang, 'en');
+});
+
+test('only the record in sight is asked for anew, another when it comes into sight', () => {
+  const other = 'd'.repeat(22);
+  for (const [nth, id] of [ROOM, other].entries()) {
+    opened(id);
+    desk.showRecord(id);
+    shown(nth);
+  }
+  desk.speak('fr');
+  shown(2);
+  assert.deepEqual(asked().slice(2), [[other, 'fr']]);
+  desk.open(ROOM);
+  assert.deepEqual(asked().slice(3), [[ROOM, 'fr']]);
+  latest().say({ t: 'error', code: 'records_down', sentence: 'no', cid: latest().of('show_record')[3].cid });
+  assert.equal(asked().length, 4); // refused, it is not asked again and again
+});
+
+test('a node of the version before, which says no language, is not asked for another', () => {
+  opened(ROOM);
+  desk.showRecord(ROOM);
+  shown(0, { isOlder: true });
+  desk.speak('fr');
+  assert.equal(asked().length, 1);
 });
 
 test('it asks for the record without a language where a node of the version before refuses one', () => {

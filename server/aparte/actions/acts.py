@@ -87,6 +87,7 @@ async def show_record(
         state=details.state,
         lines=list(details.lines),
         options=list(details.options),
+        lang=language,
     )
 
 

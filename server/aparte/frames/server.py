@@ -152,7 +152,7 @@ class Presence(Frame, tag="presence"):
 
 
 class Record(Frame, tag="record"):
-    """The company's record, shown after V2 only and stored nowhere here."""
+    """The company's record in `lang`, shown after V2 only and stored nowhere here."""
 
     cid: str
     conversation: str
@@ -161,6 +161,7 @@ class Record(Frame, tag="record"):
     state: str
     lines: list[Line]
     options: list[Option]
+    lang: str = ""  # empty: from a node of the version before
 
 
 class Drain(Frame, tag="drain"):

@@ -53,7 +53,7 @@ function AskCheck({ p, asked, onClose }) {
   const references = state.threads[conversation]?.view?.references ?? [];
   const [reference, setReference] = useState(references[0] ?? '');
   const isTouched = useRef(false);
-  useEffect(() => desk.refresh(conversation), []);
+  useEffect(() => desk.watch(conversation), []);
   useEffect(() => {
     if (!isTouched.current && references[0]) setReference(references[0]);
   }, [references[0]]);

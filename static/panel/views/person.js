@@ -108,7 +108,7 @@ function Booking({ p, thread }) {
   if (!record) {
     const show = () => {
       isAsked.current = true;
-      desk.ask({ t: 'show_record', conversation, lang });
+      desk.showRecord(conversation);
     };
     const isWaiting = isBusy(state, conversation, 'show_record');
     return html`<section><h3>${w.booking}</h3>
