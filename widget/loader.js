@@ -50,6 +50,8 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;ov
   let isReady = false;
   let isSilent = false;
   let unread = 0;
+  /** @type {HTMLElement} */
+  let by = button; // what opened it has the focus again
 
   const draw = () => {
     path.setAttribute('d', isOpen ? 'M6 6l12 12M18 6L6 18' : 'M4 5h16v11h-9l-5 4v-4H4z');
@@ -98,19 +100,26 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;ov
     load();
     draw();
     (open ? frame : button)?.focus();
+    open || by.focus(); // if it is still there
     try {
       localStorage.setItem('aparte', '1');
     } catch {} // blocked: no badge on the next page
   };
 
-  button.onclick = () => show(!isOpen);
+  button.onclick = () => {
+    by = button;
+    show(!isOpen);
+  };
   button.onkeydown = (event) => {
     if (event.key === 'Escape' && isOpen) show(false);
   };
-  // A link or button of the page's own that has `data-aparte`.
+  // A link or button of the page's own that has `data-aparte`; a link leads on where it is asked to, or the chat is away.
   addEventListener('click', (event) => {
-    if (!(/** @type {Element} */ (event.target).closest?.('[data-aparte]'))) return;
+    const asked = /** @type {?HTMLAnchorElement} */ (/** @type {Element} */ (event.target).closest?.('a[data-aparte],button[data-aparte]'));
+    if (!asked || asked.target === '_blank' || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (isOpen && isSilent) return;
     event.preventDefault();
+    by = asked;
     isOpen || show(true);
   });
   addEventListener('message', ({ source, origin, data }) => {

@@ -94,9 +94,9 @@ function page({ lang = 'en', stored = {}, blocked = false, twice = false, contac
   if (twice) run();
   const one = (tag) => seen.made.find((node) => node.tag === tag);
   const hear = (data, more = {}) => listeners.message({ source: one('iframe')?.contentWindow, origin: CHAT, data, ...more });
-  const click = (target) => {
+  const click = (target, more = {}) => {
     let isOurs = false;
-    listeners.click({ target, preventDefault: () => (isOurs = true) });
+    listeners.click({ target, preventDefault: () => (isOurs = true), ...more });
     return isOurs;
   };
   return { seen, one, hear, click, press: () => one('button').onclick(), said: () => JSON.parse(JSON.stringify(seen.said)) };
@@ -138,18 +138,32 @@ test('it is opened by what the page marks for it, and by nothing else of the pag
   const { seen, one, press, hear, click } = page();
   assert.equal(click({ closest: () => null }), false);
   assert.equal(click({}), false); // the document itself
-  assert.equal(one('iframe'), undefined);
   const asked = [];
-  const link = { closest: (selector) => (asked.push(selector), link) };
+  const link = { closest: (selector) => (asked.push(selector), link), focus: () => (seen.focused = 'link') };
+  for (const more of [{ ctrlKey: true }, { metaKey: true }, { shiftKey: true }, { defaultPrevented: true }]) assert.equal(click(link, more), false);
+  assert.equal(click({ closest: () => ({ target: '_blank' }) }), false);
+  assert.equal(one('iframe'), undefined);
   assert.equal(click(link), true); // it leads nowhere else
-  assert.deepEqual(asked, ['[data-aparte]']);
+  assert.deepEqual(new Set(asked), new Set(['a[data-aparte],button[data-aparte]'])); // not a whole section that has the attribute
   assert.deepEqual([one('iframe').hidden, seen.focused, seen.stored], [false, 'iframe', { aparte: '1' }]);
   click(link);
   assert.equal(one('iframe').hidden, false); // it opens, and does not close
   hear({ aparte: 'close' });
-  assert.equal(one('iframe').hidden, true);
+  assert.deepEqual([one('iframe').hidden, seen.focused], [true, 'link']);
   press();
   assert.equal(one('iframe').hidden, false);
+  press();
+  assert.equal(seen.focused, 'button');
+});
+
+test('where the conversation does not come up, the page’s own link leads where it leads', () => {
+  const it = page();
+  const link = { closest: () => link, focus() {} };
+  assert.equal(it.click(link), true);
+  falls(it);
+  assert.equal(it.click(link), false);
+  it.press();
+  assert.equal(it.click(link), true); // closed meanwhile: it is tried once more
 });
 
 test('it hears only its own frame at the chat origin', () => {

@@ -46,7 +46,7 @@ test('it asks for no other host and makes no markup out of text', () => {
 
 test('it holds to its sizes on the wire', () => {
   const opened = (lang) => wire('widget/app/main.min.js') + wire('widget/app/app.min.css') + wire(`widget/app/words.${lang}.min.js`);
-  assert.ok(wire('widget/loader.min.js') <= 2_200);
+  assert.ok(wire('widget/loader.min.js') <= 2_300);
   const later = (lang) => ['cards', `cards.${lang}`, 'guard'].reduce((sum, name) => sum + wire(`widget/app/${name}.min.js`), 0);
   for (const lang of ['en', 'fr']) {
     assert.ok(opened(lang) <= 21_850, `${lang}: ${opened(lang)}`); // and 0.9 KB for the page itself
