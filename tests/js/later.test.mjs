@@ -49,3 +49,49 @@ test('it takes a fetch that nobody answers for a failure, and asks under another
     mock.timers.reset();
   }
 });
+
+test('what comes later than it is waited for is used, and not fetched again', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    for (const isAskedAgain of [false, true]) {
+      const asked = [];
+      const comes = [];
+      const fetchIt = lazily((at) => {
+        asked.push(at('./it.js'));
+        return new Promise((give) => comes.push(give));
+      });
+      const first = fetchIt();
+      mock.timers.tick(MOST_MS);
+      await assert.rejects(first, { message: 'not fetched in time' });
+      const again = isAskedAgain ? fetchIt() : undefined;
+      comes[0](7); // on a line that needs longer
+      await new Promise(setImmediate);
+      assert.equal(await (again ?? fetchIt()), 7);
+      mock.timers.tick(MOST_MS);
+      assert.equal(await fetchIt(), 7);
+      assert.deepEqual(asked, isAskedAgain ? ['./it.js', './it.js?2'] : ['./it.js']);
+    }
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a failure is told although an earlier try may still come, and that one is used then', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const comes = [];
+    const fetchIt = lazily(() => new Promise((give, fail) => comes.push({ give, fail })));
+    const first = fetchIt();
+    mock.timers.tick(MOST_MS);
+    await assert.rejects(first);
+    const second = fetchIt();
+    comes[1].fail(new Error('refused'));
+    await assert.rejects(second, { message: 'refused' });
+    comes[0].give(7);
+    await new Promise(setImmediate);
+    assert.equal(await fetchIt(), 7);
+    assert.equal(comes.length, 2);
+  } finally {
+    mock.timers.reset();
+  }
+});
