@@ -200,12 +200,34 @@ async def test_a_visitor_reads_what_it_saw_and_that_it_did_not_get_in() -> None:
         assert await told.locator("#raw dt").count() > 100
 
 
+# Each way into the frame, and what it gives of one that has not loaded yet.
+INTO = {
+    "document": "<html><head></head><body></body></html>",
+    "text": None,
+    "address": "about:blank",
+    "name": None,
+    "title": None,
+    "storage": "{}",
+}
+
+
+async def test_a_frame_that_has_not_loaded_yet_is_no_conversation() -> None:
+    async with opened() as (page, origin):
+        await page.evaluate("localStorage.setItem('kept', 'by-the-page')")
+        await page.evaluate("document.body.append(document.createElement('iframe'))")
+        told = await reported(page, origin)
+        ways = await seen(page)
+        given = {way: ways.get(f"frame {way}", "").removesuffix("\n") or None for way in INTO}
+        assert given == INTO
+        await expect(told.get_by_role("heading", name="not one character")).to_be_visible()
+
+
 async def test_its_page_does_not_say_that_it_saw_nothing_when_it_did() -> None:
     async with opened() as (page, origin):
         told = await reported(page, origin)
+        leaks = [{"how": f"frame {way}", "what": f"secret-by-{way}"} for way in INTO]
         async with httpx2.AsyncClient(trust_env=False) as client:
-            leak = [{"how": "frame text", "what": "secret-in-the-frame"}]
-            await client.post(f"{origin}/tracker", json=leak)
+            await client.post(f"{origin}/tracker", json=leaks)
         await expect(told.get_by_role("heading", name="It got into the conversation")).to_be_visible()
-        await expect(told.locator("#leaked")).to_contain_text("secret-in-the-frame")
+        assert await told.locator("#leaked li").all_inner_texts() == [f"frame {way}: secret-by-{way}" for way in INTO]
         await expect(told.get_by_role("heading", name="not one character")).to_be_hidden()

@@ -9,8 +9,15 @@ const SHOWN = 12; // of a list; the others are counted
 const FOUND = 6;
 const RAW = 200;
 const LONGEST = 300; // characters of one note
-/** A frame that has not loaded yet is the page's own: what stands in it is of nobody. */
-const BLANK = "<html><head></head><body></body></html>";
+/** Ways into the conversation, and what each gives of a frame that has not loaded yet: it is the page's own and of nobody. */
+const INTO = new Map([
+  ["frame document", "<html><head></head><body></body></html>"],
+  ["frame text", ""],
+  ["frame title", ""],
+  ["frame address", "about:blank"],
+  ["frame name", ""],
+  ["frame storage", "{}"],
+]);
 /** How addresses are seen: where somebody was before what the page fetched. */
 const ADDRESSES = ["address", "came from", "timing navigation", "timing resource", "fetch", "xhr open", "new WebSocket"];
 
@@ -82,7 +89,7 @@ function draw() {
   fill(at("refused"), named);
   at("tried").hidden = named.length === 0;
   at("untried").hidden = named.length > 0;
-  const leaked = of("frame text", "frame title", "frame document").filter(({ what }) => what !== BLANK);
+  const leaked = of(...INTO.keys()).filter(({ how, what }) => what !== INTO.get(how));
   fill(at("leaked"), leaked.map(({ how, what }) => `${how}: ${what}`));
   at("got").hidden = leaked.length === 0;
   at("kept").hidden = leaked.length > 0;

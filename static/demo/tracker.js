@@ -275,7 +275,8 @@
       ["frame address", () => inner?.location.href],
       ["frame name", () => inner?.name],
       ["frame title", () => inner?.document.title],
-      ["frame storage", () => ({ ...inner?.localStorage })],
+      // A frame that has not loaded yet has the page's own storage.
+      ["frame storage", () => Object.fromEntries(Object.entries({ ...inner?.localStorage }).filter(([key, kept]) => localStorage[key] !== kept))],
       ["frame frames", () => inner?.length],
     ];
     for (const [how, way] of ways) {
