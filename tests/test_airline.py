@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from aparte import signing
 from aparte.demo.airline import create_airline
 from aparte.demo.bookings import TIMETABLE, Airline, Gone, day_name, money, next_weekday
+from aparte.demo.tracked import KEPT
 from aparte.errors import BadSetting
 from listening import serving
 
@@ -274,10 +275,26 @@ def test_it_refuses_settings_that_would_break_its_pages(wrong: dict[str, Any]) -
 
 async def test_it_keeps_what_the_tracker_reports() -> None:
     async with serving(airline_app()) as origin, httpx2.AsyncClient(trust_env=False) as client:
-        assert (await client.get(f"{origin}/tracker/seen")).json() == {"count": 0, "entries": []}
+        assert (await client.get(f"{origin}/tracker/seen")).json() == {"count": 0, "dropped": 0, "entries": []}
         seen = [{"how": "keydown", "what": "a"}, {"how": "text", "what": "b"}]
         assert (await client.post(f"{origin}/tracker", content=json.dumps(seen))).status_code == 204
-        assert (await client.get(f"{origin}/tracker/seen")).json() == {"count": 2, "entries": seen}
+        for after in range(4):
+            told = (await client.get(f"{origin}/tracker/seen?after={after}")).json()
+            assert told == {"count": 2, "dropped": 0, "entries": seen[after:]}
+        for after in ("", "-1", "x", "9" * 5_000):
+            assert (await client.get(f"{origin}/tracker/seen?after={after}")).status_code == 400
+
+
+async def test_it_tells_how_many_notes_it_dropped() -> None:
+    async with serving(airline_app()) as origin, httpx2.AsyncClient(trust_env=False) as client:
+        for start in range(0, KEPT + 4_000, 4_000):
+            notes = [{"how": "text", "what": str(number)} for number in range(start, start + 4_000)]
+            assert (await client.post(f"{origin}/tracker", content=json.dumps(notes))).status_code == 204
+        total = KEPT + 4_000
+        for after, first in ((0, 4_000), (3_999, 4_000), (total - 2, total - 2)):
+            told = (await client.get(f"{origin}/tracker/seen?after={after}")).json()
+            assert (told["count"], told["dropped"]) == (total, 4_000)
+            assert [note["what"] for note in told["entries"]] == [str(number) for number in range(first, total)]
 
 
 @pytest.mark.parametrize(

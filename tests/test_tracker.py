@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from aparte.demo.airline import create_airline
+from aparte.demo.tracked import KEPT
 from listening import chromium, serving
 
 LOADER = """
@@ -222,12 +223,21 @@ async def test_a_frame_that_has_not_loaded_yet_is_no_conversation() -> None:
         await expect(told.get_by_role("heading", name="not one character")).to_be_visible()
 
 
-async def test_its_page_does_not_say_that_it_saw_nothing_when_it_did() -> None:
-    async with opened() as (page, origin):
+async def test_its_page_says_so_when_it_got_in_and_goes_on_past_what_is_kept() -> None:
+    async with opened() as (page, origin), httpx2.AsyncClient(trust_env=False) as client:
         told = await reported(page, origin)
+        await page.close()
+        asked: list[str] = []
+        told.on("request", lambda request: asked.append(request.url.partition("?after=")[2]))
         leaks = [{"how": f"frame {way}", "what": f"secret-by-{way}"} for way in INTO]
-        async with httpx2.AsyncClient(trust_env=False) as client:
-            await client.post(f"{origin}/tracker", json=leaks)
+        await client.post(f"{origin}/tracker", json=[{"how": "text", "what": "x"}] * KEPT)
+        await client.post(f"{origin}/tracker", json=leaks)
         await expect(told.get_by_role("heading", name="It got into the conversation")).to_be_visible()
         assert await told.locator("#leaked li").all_inner_texts() == [f"frame {way}: secret-by-{way}" for way in INTO]
         await expect(told.get_by_role("heading", name="not one character")).to_be_hidden()
+        await expect(told.locator("#count")).to_have_text("20,000 notes")
+        await expect(told.locator("#dropped")).to_contain_text("oldest were dropped")
+        await client.post(f"{origin}/tracker", json=[{"how": "click", "what": '{"at":"<b>the-newest</b>"}'}])
+        await expect(told.locator("#clicks")).to_contain_text("the-newest")
+        assert len(set(asked)) > 1
+        assert all(int(after) > 0 for after in asked)  # the news alone

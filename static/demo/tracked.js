@@ -26,6 +26,8 @@ const words = at("main").dataset;
 const field = /** @type {HTMLInputElement} */ (at("find"));
 /** @type {Seen[]} */
 let entries = [];
+/** How many notes the airline has had in all, and how many of them it has dropped. */
+let [count, dropped] = [0, 0];
 
 /**
  * @param {string} tag
@@ -80,6 +82,8 @@ function message({ how, what }) {
 function draw() {
   const of = (/** @type {string[]} */ ...hows) => entries.filter(({ how }) => hows.includes(how));
   at("count").textContent = counted(at("count").dataset.text, entries.length);
+  at("dropped").textContent = counted(at("dropped").dataset.text, dropped);
+  at("dropped").hidden = dropped === 0;
   at("empty").hidden = entries.length > 0;
   at("notes").hidden = entries.length === 0;
 
@@ -127,12 +131,17 @@ function search() {
 
 async function look() {
   try {
-    const answer = await fetch("/tracker/seen", { cache: "no-store" });
+    const answer = await fetch(`/tracker/seen?after=${count}`, { cache: "no-store" });
     if (!answer.ok) throw new Error(String(answer.status));
-    /** @type {{entries: Seen[]}} */
+    /** @type {{count: number, dropped: number, entries: Seen[]}} */
     const told = await answer.json();
-    const isNews = told.entries.length !== entries.length || at("notes").hidden === at("empty").hidden;
-    entries = told.entries;
+    const isNews = told.count !== count || at("notes").hidden === at("empty").hidden;
+    // A smaller count is of a demo that was started anew: the next answer brings what it has.
+    const isAnew = told.count < count;
+    count = isAnew ? 0 : told.count;
+    entries = isAnew ? [] : [...entries, ...told.entries];
+    entries.splice(0, entries.length - (told.count - told.dropped)); // as the airline does
+    dropped = told.dropped;
     if (isNews) draw();
     at("lost").hidden = true;
   } catch {

@@ -7,6 +7,7 @@ test searches them.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Annotated, Final
 
 import msgspec
@@ -33,6 +34,7 @@ class TrackerLog:
 
     def __init__(self) -> None:
         self.entries: deque[Seen] = deque(maxlen=KEPT)
+        self.count = 0  # of all that were ever sent: the number of the newest
 
     async def take(self, request: Request) -> Response:
         """POST /tracker: a JSON list of entries, by `navigator.sendBeacon`."""
@@ -42,12 +44,21 @@ class TrackerLog:
             if len(body) > REPORT_BYTES:
                 return Response(status_code=413)
         try:
-            self.entries.extend(_reports.decode(body))
+            sent = _reports.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return Response(status_code=400)
+        self.entries.extend(sent)
+        self.count += len(sent)
         return Response(status_code=204)
 
-    async def tell(self, _: Request) -> Response:
-        """GET /tracker/seen: all that was sent, oldest first."""
-        entries = [{"how": entry.how, "what": entry.what} for entry in self.entries]
-        return JSONResponse({"count": len(entries), "entries": entries}, headers={"Cache-Control": "no-store"})
+    async def tell(self, request: Request) -> Response:
+        """GET /tracker/seen: what was sent, oldest first, how many in all and how many of these were dropped. With
+        `?after=N` only what came after the Nth."""
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit() and len(after) < 16):
+            return JSONResponse({"error": "`after` is the `count` of an earlier answer."}, status_code=400)
+        dropped = self.count - len(self.entries)
+        news = islice(self.entries, max(0, int(after) - dropped), None)
+        entries = [{"how": entry.how, "what": entry.what} for entry in news]
+        told = {"count": self.count, "dropped": dropped, "entries": entries}
+        return JSONResponse(told, headers={"Cache-Control": "no-store"})
