@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,55 +13,11 @@ from aparte.frames import AssignedBody, Drain, Face, MessageBody, NoteBody, Pos,
 from aparte.hub import SLOW, Hub, Peer
 from aparte.model import Agent, AgentCaller, Role, Site, VisitorCaller
 from aparte.store import Directory, Stored
+from wires import Wire
 
 VISITOR = VisitorCaller("s", "v", "air")
 AGENT = AgentCaller("00", Agent("a", "Claire", "claire@airline.example", Role.AGENT))
 THREAD = "t" * 22
-
-
-class Gate(asyncio.Event):
-    """Open: the wire takes frames, and its peer is told."""
-
-    def __init__(self, wire: Wire) -> None:
-        super().__init__()
-        self.wire = wire
-
-    def set(self) -> None:
-        super().set()
-        if self.wire.on_room is not None:
-            self.wire.on_room()
-
-
-class Wire:
-    """The far end of a peer: takes frames while it is open."""
-
-    is_open = True
-
-    def __init__(self) -> None:
-        self.came: list[dict[str, Any]] = []
-        self.closed: list[int] = []
-        self.aborted = asyncio.Event()
-        self.on_room: Callable[[], None] | None = None
-        self.open = Gate(self)
-        self.open.set()
-
-    @property
-    def has_room(self) -> bool:
-        return self.open.is_set()
-
-    def write_texts(self, texts: Iterable[bytes]) -> None:
-        self.came += [json.loads(text) for text in texts]
-
-    def abort(self) -> None:
-        self.aborted.set()
-
-    async def close(self, code: int) -> None:
-        await self.open.wait()
-        self.closed.append(code)
-
-    @property
-    def numbers(self) -> list[int]:
-        return [frame["seq"] for frame in self.came if frame["t"] == "event"]
 
 
 Joined = Callable[..., tuple[Wire, Peer]]
