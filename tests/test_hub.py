@@ -282,6 +282,15 @@ async def test_who_is_being_ended_is_not_waited_for(hub: Hub, joined: Joined) ->
     assert hub.lowest(THREAD, staff=False) is None
 
 
+async def test_who_is_being_ended_does_not_go_live(hub: Hub, joined: Joined) -> None:
+    _, peer = joined()
+    hub.join(peer)
+    watch = hub.watch(peer, THREAD, 0)
+    peer.end(SLOW)
+    assert hub.caught_up(peer, THREAD, watch)  # there is nothing more to read
+    assert not watch.is_live
+
+
 async def test_it_is_live_only_when_nothing_came_meanwhile(hub: Hub, joined: Joined) -> None:
     wire, peer = joined()
     watch = hub.watch(peer, THREAD, 0)

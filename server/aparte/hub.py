@@ -293,8 +293,8 @@ class Hub:
         if room is None or peer.watched.get(conversation) is not watch:
             return True
         top = room.staff_top if isinstance(peer.caller, AgentCaller) else room.visitor_top
-        watch.is_live = watch.sent >= top
-        return watch.is_live
+        watch.is_live = watch.sent >= top and peer.ending is None
+        return watch.sent >= top
 
     def watchers(self, conversation: str, *, staff: bool) -> Iterable[Peer]:
         room = self._rooms.get(conversation)

@@ -76,6 +76,8 @@ export function reduce(state, action, now) {
     case 'ack':
       return acked(state, action);
     case 'record':
+      // One that nobody waits for any more would bring back what was hidden meanwhile.
+      if (!state.pending.some((one) => one.cid === action.cid)) return state;
       return withThread(forget(state, action.cid), action.conversation, (thread) => ({ ...thread, record: action }));
     case 'error':
       return refused(state, action);
@@ -128,7 +130,7 @@ function doing(state, action, now) {
     case 'do_asked':
       return withThread(state, action.conversation, (thread) => ({ ...thread, hasGap: false, wantsWatch: false }));
     case 'do_hide_record':
-      return withThread(state, action.conversation, (thread) => ({ ...thread, record: null }));
+      return withThread(unasked(state, action.conversation), action.conversation, (thread) => ({ ...thread, record: null }));
     case 'do_read': {
       const { conversation, read } = action;
       const entry = state.inbox[conversation];
@@ -232,6 +234,13 @@ function acked(state, ack) {
   // Held or sent is told by its event; where none comes, since we no longer follow, by this.
   return withPending(state, ack.cid, (pending) => ({ ...pending, state: 'acked', isHeld: Boolean(ack.held) }));
 }
+
+/**
+ * Nobody waits for this conversation's booking any more.
+ * @param {State} state
+ * @param {string} id
+ */
+const unasked = (state, id) => ({ ...state, pending: state.pending.filter(({ verb }) => verb.t !== 'show_record' || verb.conversation !== id) });
 
 /**
  * What is safe and comes back among the events that follow a `reset` is no longer on its way.

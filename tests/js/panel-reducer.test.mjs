@@ -113,7 +113,8 @@ test('it ends a verb that writes nothing with its answer and tells its refusal',
 
 const PROVEN = view({ standing: { level: 2, until: NOW + 600, reference: 'QX7T4P' } });
 const RECORD = { t: 'record', cid: 'k3', conversation: 'c1', reference: 'QX7T4P', title: 'T', state: '', lines: [], options: [] };
-const PROVED = [...OPENED, { t: 'reset', conversation: 'c1', epoch: 'e1', view: PROVEN, resumed: true }, RECORD];
+const SHOW = { t: 'do_verb', cid: 'k3', verb: { t: 'show_record', conversation: 'c1' } };
+const PROVED = [...OPENED, { t: 'reset', conversation: 'c1', epoch: 'e1', view: PROVEN, resumed: true }, SHOW, RECORD];
 const system = (seq, kind, body = {}) => message(seq, { kind, body, sender: { kind: 'system' } });
 
 test('it takes the record off the screen as soon as its owner is not proven', () => {
@@ -127,6 +128,12 @@ test('it takes the record off the screen as soon as its owner is not proven', ()
   assert.equal(reduce(run(...PROVED), { t: 'gone', conversation: 'c1' }, NOW).threads.c1.record, null);
   assert.equal(run(...PROVED, { t: 'do_sign_out' }).threads.c1, undefined);
   assert.equal(reduce(run(...PROVED), message(3), NOW).threads.c1.record.title, 'T');
+});
+
+test('it brings back no record that was hidden while it was asked for again', () => {
+  const hidden = run(...PROVED, { ...SHOW, cid: 'k4' }, { t: 'do_hide_record', conversation: 'c1' });
+  assert.deepEqual(hidden.pending, []);
+  assert.equal(reduce(hidden, { ...RECORD, cid: 'k4' }, NOW).threads.c1.record, null);
 });
 
 test('it follows a check and the standing by their events', () => {
