@@ -20,6 +20,7 @@ from aparte.bench.ground import Ground
 SMALL = bench.Extent(
     rounds=1,
     seconds=0.2,
+    turns=1,
     light_seconds=0.5,
     idle=20,
     starts=1,

@@ -22,7 +22,7 @@ from aparte.bench.replay import Counts, Dialogue
 from aparte.bench.report import Row
 from aparte.bench.servers import AGENTS, Installation, Running
 from aparte.bench.talk import Desk
-from aparte.bench.usual import MIB, TURNS, starts
+from aparte.bench.usual import MIB, starts
 
 SATURATED: Final = 0.25  # seconds that half of the messages take: more come than are served
 
@@ -162,9 +162,9 @@ async def _together(
     for number in range(1, extent.rounds + 1):
         with step(console, f"round {number} of {extent.rounds}: one node, then two"):
             samples: list[list[load.Sample]] = [[] for _ in halls]
-            for _ in range(TURNS):
+            for _ in range(extent.turns):
                 for turns, (both, hall, _took) in zip(samples, halls, strict=True):
-                    turns.append(await hall.round(both, extent.seconds / TURNS))
+                    turns.append(await hall.round(both, extent.seconds / extent.turns))
             for turns, (_nodes, _hall, took) in zip(samples, halls, strict=True):
                 took.append(1 / load.together(turns).per_cpu_second)
     for _, hall, _took in halls:

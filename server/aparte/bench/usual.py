@@ -23,7 +23,6 @@ from aparte.errors import Unavailable
 MIB: Final = 1 << 20
 KB: Final = 1_000
 PER_SECOND: Final = 20.0
-TURNS: Final = 4  # of each round: a shared machine is slower for a second, then quicker, and both must have their part
 
 
 def measured(console: Console, made: Installation, extent: Extent) -> list[Row]:
@@ -72,9 +71,9 @@ async def _speed(
         for number in range(1, extent.rounds + 1):
             with step(console, f"round {number} of {extent.rounds}: echo, then whole path"):
                 floor, path = [], []
-                for _ in range(TURNS):
-                    floor.append(await load.round_of(senders, echo, extent.seconds / TURNS))
-                    path.append(await hall.round(server, extent.seconds / TURNS))
+                for _ in range(extent.turns):
+                    floor.append(await load.round_of(senders, echo, extent.seconds / extent.turns))
+                    path.append(await hall.round(server, extent.seconds / extent.turns))
                 floors.append(load.together(floor))
                 paths.append(load.together(path))
     with step(console, f"{PER_SECOND:g} messages per second"):

@@ -259,6 +259,7 @@ def settings_for(folder: Path, *, port: int, smtp_port: int) -> Settings:
         sockets_per_address=600,
         sockets_per_minute=6_000,
         opens_per_minute=1_000,
+        logins_per_minute=100,
     )
     for place in (settings.data, settings.keyring.parent, settings.root_key.parent):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
