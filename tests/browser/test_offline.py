@@ -55,15 +55,21 @@ async def stands(customer: Customer, agent: Agent, texts: list[str]) -> None:
     await expect(customer.log.get_by_text(customer.w["late"])).to_have_count(0)
 
 
+async def guard_on_its_way(his: BrowserContext) -> asyncio.Event:
+    """What looks at texts before they leave does not come before this is set."""
+    come = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await come.wait()
+        await route.continue_()
+
+    await his.route("**/guard*.js*", later)
+    return come
+
+
 async def test_a_message_goes_once_while_what_looks_at_it_is_still_on_its_way(browser: Browser, demo: Demo) -> None:
     async with await stage.context(browser) as his, await stage.context(browser) as hers:
-        come = asyncio.Event()
-
-        async def later(route: Route) -> None:
-            await come.wait()
-            await route.continue_()
-
-        await his.route("**/guard*.js*", later)
+        come = await guard_on_its_way(his)
         customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
         await customer.writes("Is this seat free?")
         await customer.field.press("Enter")
@@ -81,13 +87,7 @@ async def test_nothing_goes_of_a_text_that_was_changed_while_what_looks_at_it_is
     browser: Browser, demo: Demo
 ) -> None:
     async with await stage.context(browser) as his, await stage.context(browser) as hers:
-        come = asyncio.Event()
-
-        async def later(route: Route) -> None:
-            await come.wait()
-            await route.continue_()
-
-        await his.route("**/guard*.js*", later)
+        come = await guard_on_its_way(his)
         customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
         await customer.writes("Seat 12A, please")
         await customer.field.press("Home")
