@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import databases
 from aparte import hub
 from aparte.errors import StoreDown
 from aparte.frames import AssignedBody, Face
@@ -72,14 +73,14 @@ async def test_what_many_threads_have_missed_is_read_together(server: Server, mo
                 await append(other, thread, f"{number}, {turn}")
     finally:
         await other.close()
-    read, refills = server.store.read, 0
+    read_along, refills = server.store.read_along, 0
 
-    async def counted(query: Any) -> Any:
+    async def counted(query: Any, use: Any) -> Any:
         nonlocal refills
-        refills += "_refill" in query.__qualname__
-        return await read(query)
+        refills += 1
+        return await read_along(query, use)
 
-    monkeypatch.setattr(server.store, "read", counted)
+    monkeypatch.setattr(server.store, "read_along", counted)
     await Jobs(server.parts)._positions()
     for number, (visitor, claire, _) in enumerate(met):
         for client in (visitor, claire):
@@ -186,14 +187,54 @@ async def test_what_could_not_be_read_is_read_later(server: Server, monkeypatch:
         await other.close()
     read, failed = server.store.read, 0
 
+    async def fails(_query: Any, _use: Any) -> Any:
+        raise StoreDown
+
     async def fails_twice(query: Any) -> Any:
         nonlocal failed
-        if "_refill" in query.__qualname__ and failed < 2:
+        if "_missed" in str(query) and failed < 2:
             failed += 1
             raise StoreDown
         return await read(query)
 
+    monkeypatch.setattr(server.store, "read_along", fails)
     monkeypatch.setattr(server.store, "read", fails_twice)
     await visitor.say(thread, "here")
     await texts_in_order(visitor, ["elsewhere", "here"])
     assert failed == 2
+
+
+async def test_a_damaged_row_and_a_missing_event_keep_nothing_else_from_its_people(server: Server) -> None:
+    """What the writer cannot read along, a reader does; nobody's message fails meanwhile."""
+    damaged, _, first = await server.meeting("Hello 0")
+    robbed, claire, second = await server.meeting("Hello 1")
+    whole, _, third = await server.meeting("Hello 2")
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        for thread in (first, second, third):
+            await append(other, thread, "gone")
+            await append(other, thread, "there")
+    finally:
+        await other.close()
+    number = (await row_of(server.store, second)).staff_seq - 1
+    databases.tamper(server.store, f"DELETE FROM event WHERE conversation_id = '{second}' AND staff_seq = {number}")
+    jobs = Jobs(server.parts)
+    await jobs._positions()
+    await texts_in_order(whole, ["gone", "there"])
+    for client in (robbed, claire):
+        await client.event("unreadable")
+        await texts_in_order(client, ["there"])
+    await texts_in_order(damaged, ["gone", "there"])
+
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        for thread in (first, third):
+            await append(other, thread, "once more")
+    finally:
+        await other.close()
+    databases.tamper(server.store, f"UPDATE conversation SET lang = CAST(x'ff' AS TEXT) WHERE id = '{first}'")
+    server.parts.hub.hint(first, 100, 100)
+    server.parts.hub.hint(third, 100, 100)
+    await whole.say(third, "and here")
+    await texts_in_order(whole, ["once more", "and here"])
+    assert damaged.wrong == []

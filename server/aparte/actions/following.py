@@ -7,14 +7,15 @@ same way: its bell tells how far a thread has got, and what is missing is read. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from aparte.actions import door, nodes
 from aparte.actions.parts import Parts
 from aparte.actions.reading import staff_view, visitor_view
-from aparte.errors import NotFound
+from aparte.errors import AparteError, NotFound
 from aparte.frames import (
     PAGE_EVENTS,
     RESUME_EVENTS,
@@ -30,12 +31,13 @@ from aparte.frames import (
 )
 from aparte.hub import Peer, Watch
 from aparte.model import AgentCaller
-from aparte.store import Connection, Directory, Stored, Tx, events, keeping
+from aparte.store import Connection, Directory, Stored, Tx, conversations, events, keeping
 from aparte.store.conversations import Conversation
 from aparte.views import event_for
 
 AT_ONCE: Final = 64  # threads of which what was missed is read together
 AT_A_TIME: Final = 25  # events of each of them: of the longest texts a third of an outbox
+IN_A_TURN: Final = 100  # events that are told at once, and the rest of the thread that they end in
 
 
 def _frames(found: Iterable[Stored], directory: Directory, peer: Peer) -> list[Event]:
@@ -168,32 +170,76 @@ async def refill(parts: Parts) -> None:
         parts.hub.behind |= behind
 
 
+_Load = Callable[[Connection, Collection[str]], Iterable[Conversation]]
+
+
+class _Missed(NamedTuple):
+    """What one audience of a conversation is to be told. Args: top: the number that its stream has got to."""
+
+    conversation: str
+    staff: bool
+    events: list[Stored]
+    top: int
+
+
 async def _refill(parts: Parts, threads: list[str]) -> None:
-    """Reads for all of them together: at a busy node each message of another one would cost a transaction else."""
+    """Reads for all of them together, with the next commit: at a busy node each message of another one would cost a
+    transaction else."""
     left = [(conversation, staff) for conversation in threads for staff in (True, False)]
     while left:
         after = {which: number for which in left if (number := parts.hub.lowest(which[0], staff=which[1])) is not None}
-
-        def read(
-            connection: Connection, after: dict[tuple[str, bool], int] = after
-        ) -> list[tuple[str, bool, list[Stored], int]]:
-            rows = {row.id: row for row in keeping.readable(connection, {conversation for conversation, _ in after})}
-            # Without those that were forgotten meanwhile.
-            known = {which: number for which, number in after.items() if which[0] in rows}
-            wanted = [(rows[conversation], not staff, number) for (conversation, staff), number in known.items()]
-            found = events.missed(connection, parts.store.vault, wanted, AT_A_TIME)
-            tops = [row.visitor_seq if for_visitor else row.staff_seq for row, for_visitor, _ in wanted]
-            return [(*which, one, top) for which, one, top in zip(known, found, tops, strict=True)]
-
-        left = []
-        for conversation, staff, found, top in await parts.store.read(read) if after else ():
-            for some in _to_each_assignment(found) if staff else (found,):
-                parts.hub.deliver(conversation, some, staff=staff)
-                if staff:
-                    _take_away(parts, some[-1])
+        if not after:
+            return
+        read = partial(_missed, parts, after)
+        try:
+            told = await parts.store.read_along(partial(read, _loaded), partial(_tell_some, parts))
+        except AparteError:
+            told = None  # the writer cannot, or one of these rows is not to be read: a reader finds which
+        found, number = told or (await parts.store.read(partial(read, keeping.readable)), 0)
+        for one in found[number:]:
             await asyncio.sleep(0)  # lets the lines take it: with all of it at once an outbox would overflow
-            if after[conversation, staff] + len(found) < top:
-                left.append((conversation, staff))
+            _tell(parts, one)
+        left = [
+            (one.conversation, one.staff)
+            for one in found
+            if after[one.conversation, one.staff] + len(one.events) < one.top
+        ]
+
+
+def _missed(parts: Parts, after: dict[tuple[str, bool], int], load: _Load, connection: Connection) -> list[_Missed]:
+    """Args: after: of a conversation and an audience, the number that its people have got to. Without conversations that
+    were forgotten meanwhile."""
+    rows = {row.id: row for row in load(connection, {conversation for conversation, _ in after})}
+    known = {which: number for which, number in after.items() if which[0] in rows}
+    wanted = [(rows[conversation], not staff, number) for (conversation, staff), number in known.items()]
+    found = events.missed(connection, parts.store.vault, wanted, AT_A_TIME)
+    tops = [row.visitor_seq if for_visitor else row.staff_seq for row, for_visitor, _ in wanted]
+    return [_Missed(*which, one, top) for which, one, top in zip(known, found, tops, strict=True)]
+
+
+def _loaded(connection: Connection, ids: Collection[str]) -> Iterable[Conversation]:
+    return conversations.load(connection, ids).values()
+
+
+def _tell_some(parts: Parts, found: list[_Missed]) -> tuple[list[_Missed], int] | None:
+    """Tells what fits into one turn of the loop. Returns: `found`, and how many of them were told; None when an event is not
+    there: the conversation may have been forgotten between two looks, which a reader has in one."""
+    if any(not stored.id for one in found for stored in one.events):
+        return None
+    size = 0
+    for number, one in enumerate(found):
+        if size >= IN_A_TURN:
+            return found, number
+        size += len(one.events)
+        _tell(parts, one)
+    return found, len(found)
+
+
+def _tell(parts: Parts, missed: _Missed) -> None:
+    for some in _to_each_assignment(missed.events) if missed.staff else (missed.events,):
+        parts.hub.deliver(missed.conversation, some, staff=missed.staff)
+        if missed.staff:
+            _take_away(parts, some[-1])
 
 
 async def _note_reading(parts: Parts, caller: AgentCaller, conversation: str) -> None:

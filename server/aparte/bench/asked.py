@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import Final
@@ -124,13 +125,13 @@ def soaked(console: Console, made: Installation, minutes: float) -> list[Row]:
 
 
 def together(console: Console, ground: Ground, extent: Extent) -> list[Row]:
-    """Two nodes on one PostgreSQL against one, as fast as it goes: with people spread over both as a proxy spreads them,
-    and with the customers on one and the agents on the other, so that every message crosses. Raises BadInput,
-    Unavailable."""
+    """Two nodes on one PostgreSQL against one, as fast as it goes and each with as many people: with people spread over
+    both as a proxy spreads them, and with the visitors on one and their agents on the other, so that every message
+    crosses. Raises BadInput, Unavailable."""
     with ground.on_postgres() as on_postgres:
         made = on_postgres.make("nodes")
         other = servers.beside(made, "second")
-        asyncio.run(servers.hire(made, range(AGENTS, 3 * AGENTS)))  # each way of talking has its own
+        asyncio.run(servers.hire(made, range(AGENTS, 5 * AGENTS)))  # each hall has its own
         with servers.serve(made) as first, servers.serve(other) as second:
             alone, spread, crossing = uvloop.run(_together(console, made, other, first, second, extent))
     rows = [
@@ -146,30 +147,39 @@ async def _together(
     console: Console, made: Installation, other: Installation, first: Running, second: Running, extent: Extent
 ) -> list[list[float]]:
     """Seconds of processor time for each message, in each round: on one node, spread over both, crossing."""
-    arranged: list[tuple[tuple[Running, ...], tuple[tuple[Installation, Installation], ...]]] = [
-        ((first,), ((made, made),)),  # where visitors are, and where their agents
-        ((first, second), ((made, made), (other, other))),
-        ((first, second), ((made, other),)),
+    both = (made, made), (other, other)  # where visitors are, and where their agents
+    arranged: list[tuple[tuple[Running, ...], list[tuple[tuple[Installation, Installation], ...]]]] = [
+        ((first,), [((made, made),)]),
+        ((first, second), [both, both]),
+        ((first, second), [((made, other),), ((other, made),)]),
     ]
-    halls = []
-    for number, (nodes, places) in enumerate(arranged):
-        hall, desks = Hall(), [Desk(at) for _, at in places]
-        with step(console, f"{load.SENDERS // 2} visitors and their agents come in"):
-            for desk in desks:
-                await desk.open(first=number * AGENTS)
-            await hall.open(*zip((at for at, _ in places), desks, strict=True))
-        halls.append((servers.Together(nodes), hall, list[float]()))
+    opened = []
+    numbers = itertools.count(step=AGENTS)
+    for nodes, places in arranged:
+        with step(console, f"{len(places) * load.SENDERS // 2} visitors and their agents come in"):
+            halls = [await _hall(next(numbers), there) for there in places]
+        opened.append((servers.Together(nodes), halls, list[float]()))
     for number in range(1, extent.rounds + 1):
         with step(console, f"round {number} of {extent.rounds}: one node, then two"):
-            samples: list[list[load.Sample]] = [[] for _ in halls]
+            samples: list[list[load.Sample]] = [[] for _ in opened]
             for _ in range(extent.turns):
-                for turns, (both, hall, _took) in zip(samples, halls, strict=True):
-                    turns.append(await hall.round(both, extent.seconds / extent.turns))
-            for turns, (_nodes, _hall, took) in zip(samples, halls, strict=True):
+                for turns, (together, halls, _took) in zip(samples, opened, strict=True):
+                    turns.append(await load.round_in(together, extent.seconds / extent.turns, *halls))
+            for turns, (_nodes, _halls, took) in zip(samples, opened, strict=True):
                 took.append(1 / load.together(turns).per_cpu_second)
-    for _, hall, _took in halls:
-        hall.close()
-    return [took for _, _, took in halls]
+    for _, halls, _took in opened:
+        for hall in halls:
+            hall.close()
+    return [took for _, _, took in opened]
+
+
+async def _hall(first: int, places: tuple[tuple[Installation, Installation], ...]) -> Hall:
+    """Args: first: number of the first agent."""
+    hall, desks = Hall(), [Desk(at) for _, at in places]
+    for desk in desks:
+        await desk.open(first=first)
+    await hall.open(*zip((at for at, _ in places), desks, strict=True))
+    return hall
 
 
 # ── dialogues ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -281,16 +281,6 @@ class Hall:
         if at >= 7 and payload.startswith((b'{"t":"ack"', b'{"t":"error"')):
             self.senders[int(payload[at + 24 : at + 27], 16)].answered(payload)
 
-    async def round(self, server: Counted, seconds: float) -> Sample:
-        """As `round_of`. Raises Unavailable too when a message was acknowledged and did not reach the other side."""
-        before, sent = self.delivered, sum(one.done for one in self.senders)
-        sample = await round_of(self.senders, server, seconds)
-        sent = sum(one.done for one in self.senders) - sent
-        await _settled(lambda: self.delivered - before >= sent)
-        if self.delivered - before != sent:
-            raise Unavailable(f"Of {sent} acknowledged messages, {self.delivered - before} reached the other side.")
-        return sample
-
     # ── one at a time ────────────────────────────────────────────────────────────────────────────────────
 
     def _clock_at_an_agent(self, payload: bytes) -> None:
@@ -352,3 +342,20 @@ async def idle_visitors(made: Installation, count: int) -> list[Wire]:
     for start in range(0, count, at_once):
         await asyncio.gather(*(one(number) for number in range(start, min(count, start + at_once))))
     return wires
+
+
+async def round_in(server: Counted, seconds: float, *halls: Hall) -> Sample:
+    """As `round_of`, with everybody in these halls. Raises Unavailable too when a message was acknowledged and did not
+    reach the other side."""
+    senders = [one for hall in halls for one in hall.senders]
+
+    def delivered() -> int:
+        return sum(hall.delivered for hall in halls)
+
+    before, sent = delivered(), sum(one.done for one in senders)
+    sample = await round_of(senders, server, seconds)
+    sent = sum(one.done for one in senders) - sent
+    await _settled(lambda: delivered() - before >= sent)
+    if delivered() - before != sent:
+        raise Unavailable(f"Of {sent} acknowledged messages, {delivered() - before} reached the other side.")
+    return sample

@@ -73,7 +73,7 @@ async def _speed(
                 floor, path = [], []
                 for _ in range(extent.turns):
                     floor.append(await load.round_of(senders, echo, extent.seconds / extent.turns))
-                    path.append(await hall.round(server, extent.seconds / extent.turns))
+                    path.append(await load.round_in(server, extent.seconds / extent.turns, hall))
                 floors.append(load.together(floor))
                 paths.append(load.together(path))
     with step(console, f"{PER_SECOND:g} messages per second"):

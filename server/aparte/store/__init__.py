@@ -34,6 +34,7 @@ from aparte.vault import Vault
 __all__ = ["Answer", "Connection", "Directory", "Store", "Stored", "Tx", "cid_key", "new_id"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 READERS: Final = 4
 AHEAD_SECONDS: Final = 86_400.0
 """When the store's time is farther ahead of the machine's clock than this, nothing is deleted for its age."""
@@ -192,6 +193,11 @@ class Store:
             return await asyncio.get_running_loop().run_in_executor(self._readers, twice)
         except DBAPIError as error:
             raise StoreDown(retry_after=1.0) from error
+
+    async def read_along(self, query: Callable[[Connection], T], use: Callable[[T], R]) -> R:
+        """As `read`, with the writer's next commit: at a busy server it needs no transaction of its own. See
+        Writer.read_along."""
+        return await self._writer.read_along(query, use)
 
     async def write(self, apply: Callable[[Tx], T], *, conversation: str | None = None, key: bytes | None = None) -> T:
         """Runs `apply` in the writer; returns once it is durable. See Writer.run."""

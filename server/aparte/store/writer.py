@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -31,6 +32,7 @@ from aparte.store.transaction import Recent, Tx
 from aparte.vault import Vault
 
 T = TypeVar("T")
+R = TypeVar("R")
 RETRY_SECONDS: Final = failures.RETRY_SECONDS
 GATHER_SECONDS: Final = 0.005
 """Between two commits on PostgreSQL, in which more comes together: each costs some five round trips, whatever is in it.
@@ -47,7 +49,12 @@ class _Job:
     answer: Answer
     conversation: str | None  # named for a plain append
     key: bytes | None
+    is_read: bool = False
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_plain(self) -> bool:
+        return self.conversation is not None or self.is_read
 
 
 @dataclass(slots=True)
@@ -115,29 +122,38 @@ class Writer:
         Raises: what `apply` raises (nothing of it is kept then); StoreDown; TooMany when too much is waiting.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.submit(apply, partial(_settle, future), conversation=conversation, key=key)
+        return await future
 
-        def answer(result: Any, error: BaseException | None) -> None:
-            if future.done():
-                return  # its caller went away; what was written stays
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+    async def read_along(self, query: Callable[[Connection], T], use: Callable[[T], R]) -> R:
+        """Runs `query` beside the next commit's appends, and `use` with its result in the event loop, before that
+        commit's events are published; returns what `use` does. Raises what both raise; StoreDown."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
-        self.submit(apply, answer, conversation=conversation, key=key)
+        def answer(result: T, error: BaseException | None) -> None:
+            try:
+                _settle(future, use(result) if error is None else None, error)
+            except Exception as fault:  # noqa: BLE001 - it is its caller's
+                _settle(future, None, fault)
+
+        self._require_open()
+        self._queue.put(_Job(lambda tx: query(tx.connection), answer, None, None, is_read=True))
         return await future
 
     def submit(
         self, apply: Callable[[Tx], Any], answer: Answer, *, conversation: str | None = None, key: bytes | None = None
     ) -> None:
         """As `run`, for a caller that has nothing to wait for. Raises StoreDown, TooMany; `answer` gets the rest."""
+        self._require_open()
+        if self._queue.qsize() >= self._waiting:
+            raise TooMany(retry_after=RETRY_SECONDS)
+        self._queue.put(_Job(apply, answer, conversation, key))
+
+    def _require_open(self) -> None:
         if self._loop is None:
             raise StoreDown("The store is not started.")
         if self._is_closed:
             raise StoreDown(retry_after=RETRY_SECONDS)
-        if self._queue.qsize() >= self._waiting:
-            raise TooMany(retry_after=RETRY_SECONDS)
-        self._queue.put(_Job(apply, answer, conversation, key))
 
     @property
     def queued(self) -> int:
@@ -181,22 +197,29 @@ class Writer:
         are known before, and locked in one order; any other operation goes alone, since it locks what it meets."""
         if self._is_sqlite:  # nobody else writes meanwhile
             return [jobs] if jobs else []
-        plain = sorted((job for job in jobs if job.conversation), key=lambda job: job.conversation or "")
-        return [*([plain] if plain else []), *([job] for job in jobs if not job.conversation)]
+        plain = sorted((job for job in jobs if job.is_plain), key=lambda job: job.conversation or "")
+        return [*([plain] if plain else []), *([job] for job in jobs if not job.is_plain)]
 
     def _answer(self, done: list[_Done], published: list[Stored]) -> None:
+        # What was read comes before the events that follow it.
+        done.sort(key=lambda one: not one.job.is_read)
+        reads = sum(one.job.is_read for one in done)
+        self._tell(done[:reads])
         try:
             if published:
                 self._publish(published)
         finally:
             # It is durable, whatever became of telling the others: the loop's own handler logs that.
-            for one in done:
-                try:
-                    one.job.answer(one.result, one.error)
-                except Exception as error:  # noqa: BLE001 - a fault of ours in one answer must not keep the others from theirs
-                    asyncio.get_running_loop().call_exception_handler({"message": "answer", "exception": error})
+            self._tell(done[reads:])
             if begun := [one.job.begun for one in done if one.job.conversation is not None and one.error is None]:
                 self.commits.acknowledged.note_since(begun, time.monotonic())
+
+    def _tell(self, done: list[_Done]) -> None:
+        for one in done:
+            try:
+                one.job.answer(one.result, one.error)
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one answer must not keep the others from theirs
+                asyncio.get_running_loop().call_exception_handler({"message": "answer", "exception": error})
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
         try:
@@ -208,8 +231,9 @@ class Writer:
                     raise  # one by one would fail as well
                 self._is_hurried |= failures.is_held(error)
                 kept = self._patiently(jobs, together=False)
-            if any(one.error is None for one in kept[0]):  # of a refusal alone the disk may never have heard
-                self.commits.note(len(jobs), time.monotonic() - begun)
+            written = [one for one in kept[0] if not one.job.is_read]
+            if any(one.error is None for one in written):  # of a refusal alone the disk may never have heard
+                self.commits.note(len(written), time.monotonic() - begun)
             return kept
         except DBAPIError as error:
             self._is_away = failures.is_everybodys(error)
@@ -257,10 +281,7 @@ class Writer:
                     {job.conversation for job in plain if job.conversation},
                     [job.key for job in plain if job.key],
                 )
-            done = [
-                _plain(tx, job) if together and job.conversation is not None else self._alone(tx, connection, job)
-                for job in jobs
-            ]
+            done = [_plain(tx, job) if together and job.is_plain else self._alone(tx, connection, job) for job in jobs]
             tx.flush()
             self._is_committing = True
         if self._version is not None:
@@ -307,6 +328,15 @@ class Writer:
         if self._line is not None:
             self._line.close()
             self._line = self._version = None
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return  # its caller went away; what was written stays
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _plain(tx: Tx, job: _Job) -> _Done:
