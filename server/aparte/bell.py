@@ -203,6 +203,7 @@ class _Postgres:
         line = self._listening.pgconn
         number = line.socket  # asked for now: a lost line has none
         loop.add_reader(number, came.set)
+        came.set()  # something may have come with the answer to LISTEN
         try:
             while True:
                 await came.wait()

@@ -20,18 +20,19 @@ from aparte.errors import BadSetting
 from aparte.store import direct
 
 BUSY_MILLISECONDS: Final = 2_000  # how long a writer waits for a lock before the person is told
-CACHE_KIB: Final = 16_384
+CACHE_KIB: Final = 16_384  # of the writer
+READER_CACHE_KIB: Final = 2_048  # of each reader: what it holds is void with the writer's next commit
 WAL_PAGES: Final = 4_000  # a checkpoint each ~16 MiB of log
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, cache_kib: int) -> None:
     # The driver's own transaction handling begins a transaction only at the first write, which loses updates
     # between a read and the write that follows from it. We begin transactions ourselves.
     connection.isolation_level = None
     run = connection.execute
     run("PRAGMA journal_mode=WAL")
     run("PRAGMA synchronous=FULL")
-    run(f"PRAGMA cache_size=-{CACHE_KIB}")
+    run(f"PRAGMA cache_size=-{cache_kib}")
     run(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
     run("PRAGMA secure_delete=ON")
     run("PRAGMA temp_store=MEMORY")
@@ -46,7 +47,7 @@ def writing_engine(database: Path | Database) -> Engine:
     """
     if isinstance(database, Database):
         return postgres.engine(database, size=1)
-    engine = _engine(database, begin="BEGIN IMMEDIATE", size=1)
+    engine = _engine(database, begin="BEGIN IMMEDIATE", size=1, cache_kib=CACHE_KIB)
     opened: list[tuple[int, int]] = []
 
     @event.listens_for(engine, "connect")
@@ -74,7 +75,7 @@ def reading_engine(database: Path | Database, size: int) -> Engine:
     """`size` connections for readers beside the writer; each transaction sees one state of the database."""
     if isinstance(database, Database):
         return postgres.engine(database, size=size, is_reading=True)
-    return _engine(database, begin="BEGIN", size=size)
+    return _engine(database, begin="BEGIN", size=size, cache_kib=READER_CACHE_KIB)
 
 
 def copying_engine(file: Path) -> Engine:
@@ -108,7 +109,7 @@ def claim(data: Path) -> IO[str]:
     return claimed
 
 
-def _engine(database: Path, *, begin: str, size: int) -> Engine:
+def _engine(database: Path, *, begin: str, size: int, cache_kib: int) -> Engine:
     engine = create_engine(
         f"sqlite:///{database}",
         poolclass=QueuePool if size else NullPool,
@@ -120,7 +121,7 @@ def _engine(database: Path, *, begin: str, size: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-        _prepare(connection)
+        _prepare(connection, cache_kib)
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:
