@@ -22,7 +22,7 @@ import msgspec
 import pytest
 
 import checks
-from aparte import cli, errors, frames, hub, jobs, views
+from aparte import cli, errors, frames, jobs, peers, views
 from aparte.actions import tokens
 from aparte.config import Settings, ranges
 from aparte.frames import words
@@ -252,7 +252,7 @@ def test_it_tells_no_kind_that_does_not_exist() -> None:
 
 
 def test_it_tells_every_code_that_ends_a_connection() -> None:
-    ours = {hub.SLOW, jobs.SIGNED_OUT, tokens.REPLACED}
+    ours = {peers.SLOW, jobs.SIGNED_OUT, tokens.REPLACED}
     ours |= {getattr(connection, name) for name in vars(connection) if name.startswith("CLOSE_")}
     ours |= {error.close for error in [errors.AparteError, *heirs(errors.AparteError)]}
     librarys = {1001, 1006, 1007, 1009}  # our own farewell, and what a browser sees or the server's library says

@@ -12,8 +12,8 @@ import pytest
 import websockets
 
 from aparte.actions import following
-from aparte.hub import Peer
 from aparte.jobs import Jobs
+from aparte.peers import Peer
 from clients import AgentDesk, Visitor, new_cid
 from harness import Server, Start
 from threads import append, note

@@ -13,6 +13,7 @@ from aparte import hub
 from aparte.errors import StoreDown
 from aparte.frames import AssignedBody, Face
 from aparte.jobs import Jobs
+from aparte.peers import SLOW
 from aparte.store import Store, Tx
 from aparte.views import event_for
 from clients import AgentDesk, Visitor
@@ -90,8 +91,13 @@ async def test_what_many_threads_have_missed_is_read_together(server: Server, mo
     assert refills == 1
 
 
-async def test_much_that_was_missed_in_many_threads_ends_nobody_who_reads(start: Start) -> None:
-    async with start(outbox_events=16) as server:
+@pytest.mark.both_ways
+@pytest.mark.parametrize(("most", "length"), [(16, 10), (256, 4_000)])
+async def test_much_that_was_missed_in_many_threads_ends_nobody_who_reads(
+    start: Start, way: str, most: int, length: int
+) -> None:
+    """Neither many short texts nor the longest ones, on a socket and on a stream."""
+    async with start(outbox_events=most) as server:
         odile = await server.agent("odile")
         threads = [(await make_thread(server.store))[1] for _ in range(4)]
         for thread in threads:
@@ -100,12 +106,12 @@ async def test_much_that_was_missed_in_many_threads_ends_nobody_who_reads(start:
         try:
             for thread in threads:
                 for number in range(40):
-                    await append(other, thread, f"{thread} {number}")
+                    await append(other, thread, f"{thread} {number} ".ljust(length, "€"))
         finally:
             await other.close()
         await Jobs(server.parts)._positions()
         for thread in threads:
-            await odile.event("message", text=f"{thread} 39")
+            await odile.event("message", text=f"{thread} 39 ".ljust(length, "€"))
         assert odile.socket.close_code is None
         assert odile.wrong == []
         assert server.parts.hub.turn.slow == 0
@@ -132,7 +138,7 @@ async def test_what_cannot_be_shown_in_one_thread_keeps_no_other_waiting(
     monkeypatch.setattr(hub, "event_for", fails)
     await Jobs(server.parts)._positions()
     await texts_in_order(visitor, ["whole"])
-    assert await broken.closed() == hub.SLOW
+    assert await broken.closed() == SLOW
 
 
 async def test_an_old_assignment_told_late_takes_the_thread_from_nobody_who_has_it_now(server: Server) -> None:

@@ -10,8 +10,9 @@ import pytest
 import structlog.testing
 
 from aparte.frames import AssignedBody, Drain, Face, MessageBody, NoteBody, Pos, SomeoneTypes
-from aparte.hub import SLOW, Hub, Peer
+from aparte.hub import Hub
 from aparte.model import Agent, AgentCaller, Role, Site, VisitorCaller
+from aparte.peers import SLOW, Peer
 from aparte.store import Directory, Stored
 from wires import Wire
 
@@ -279,7 +280,7 @@ async def test_who_is_being_ended_is_not_waited_for(hub: Hub, joined: Joined) ->
     peer.end(SLOW)
     hub.hint(THREAD, 5, 5)
     assert hub.behind == set()
-    assert hub.lowest(THREAD, staff=False) is None
+    assert hub.gap(THREAD, staff=False) is None
 
 
 async def test_who_is_being_ended_does_not_go_live(hub: Hub, joined: Joined) -> None:
@@ -347,8 +348,8 @@ async def test_it_sends_nothing_over_a_gap_and_says_that_there_is_one(hub: Hub, 
     await turn()
     assert wire.numbers == [1]
     assert (hub.behind, called) == ({THREAD}, [True])
-    assert hub.lowest(THREAD, staff=False) == 1
-    assert hub.lowest(THREAD, staff=True) is None
+    assert hub.gap(THREAD, staff=False) == (1, 3)
+    assert hub.gap(THREAD, staff=True) is None
     hub.deliver(THREAD, [event(2), event(3)], staff=False)
     hub.publish([event(4)])
     await turn()

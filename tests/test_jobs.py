@@ -12,8 +12,8 @@ import structlog.testing
 
 from aparte.actions import expiry, people
 from aparte.errors import AparteError, StoreDown, TooMany
-from aparte.hub import Peer
 from aparte.jobs import Jobs
+from aparte.peers import Peer
 from clients import AgentDesk, new_cid
 from harness import PASSWORD, Server, Start, email_of
 

@@ -19,8 +19,8 @@ import pytest
 import websockets
 
 from aparte import exposition, frames, jobs
-from aparte.hub import SLOW
 from aparte.metrics import OPERATIONS, SECONDS, Histogram
+from aparte.peers import SLOW
 from clients import SITE, Visitor
 from harness import BOOKING, Server
 from scraping import Found, Watched, scrape, watched

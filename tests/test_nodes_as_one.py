@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from aparte import hub
 from aparte.actions import expiry, nodes, people, rates, sites, threads, tokens
 from aparte.errors import TooMany
 from aparte.model import Site
+from aparte.peers import SLOW
 from aparte.store import READERS, Tx, checks, failures
 from aparte.vault.server import CONNECTIONS
 from checking import tries, wrong
@@ -337,7 +337,7 @@ async def test_a_conversation_that_one_node_forgot_is_let_go_by_another(
         desk = await other.agent()
         await desk.watch(thread)
         assert await expiry.retention(one.parts) == 1
-        assert await desk.closed(seconds=5) == hub.SLOW
+        assert await desk.closed(seconds=5) == SLOW
 
 
 async def test_a_look_ends_nobody_who_asks_for_what_never_was(two: Two) -> None:

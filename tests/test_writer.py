@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 import databases
@@ -20,7 +19,6 @@ from aparte.errors import BadInput, CidConflict, StoreDown, TooMany, Unreadable
 from aparte.frames import MessageBody
 from aparte.model import Agent, Role
 from aparte.store import Store, Tx, cid_key, database_of, new_id, people
-from aparte.store.schema import event as event_table
 from aparte.store.writer import Writer
 from batches import one_batch, together
 from clients import new_cid
@@ -39,38 +37,6 @@ async def test_it_commits_what_waits_together(store: Store) -> None:
         assert len(inserts) == 50
         assert inserts[-1] - inserts[0] == 49  # nothing in between
     assert texts(await stream(store, thread)) == [f"text {number}" for number in range(50)]
-
-
-async def test_what_is_read_along_shares_a_commit_and_is_told_before_its_events(store: Store) -> None:
-    """And a read that fails takes nobody with it."""
-    _, thread = await make_thread(store)
-    order: list[str] = []
-    store.listen(lambda events: order.append(f"{len(events)} events"))
-
-    def numbers(connection: Connection) -> list[int]:
-        return list(connection.execute(select(event_table.c.staff_seq)).scalars())
-
-    def fails(_: object) -> None:
-        raise RuntimeError("a fault of ours")
-
-    def use(found: list[int]) -> int:
-        order.append(f"read {found}")
-        return len(found)
-
-    results, said = await together(
-        store,
-        append(store, thread, "first"),
-        append(store, thread, "second"),
-        store.read_along(numbers, use),
-        store.read_along(numbers, fails),
-    )
-    assert results[:3] == [1, 2, 0]
-    assert isinstance(results[3], RuntimeError)
-    assert said.count("COMMIT") == 1
-    assert order == ["read []", "2 events"]
-    results, _ = await together(store, append(store, thread, "third"), store.read_along(fails, use))
-    assert results[0] == 3
-    assert isinstance(results[1], RuntimeError)
 
 
 async def test_what_another_process_wrote_counts_in_the_next_commit(store: Store) -> None:

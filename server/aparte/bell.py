@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -65,8 +65,8 @@ class Line(Protocol):
     async def send(self, payload: str) -> None:
         """Calls it out to every node, this one included."""
 
-    def hear(self) -> AsyncIterator[str]:
-        """What is called out, until the connection ends."""
+    def hear(self) -> AsyncGenerator[str]:
+        """What is called out, until the connection ends. To be closed before it."""
 
 
 Carrier = Callable[[], contextlib.AbstractAsyncContextManager[Line]]
@@ -142,17 +142,18 @@ class Bell:
         raise ConnectionError("the line ended")
 
     async def _listen(self, line: Line, heard: Callable[[Hint], None]) -> None:
-        async for payload in line.hear():
-            self._heard_at = time.monotonic()
-            try:
-                call = _decoder.decode(payload)
-            except (msgspec.MsgspecError, UnicodeError):
-                log.warning("bell.unreadable")  # a newer node, or a stranger on the channel
-                continue
-            if call.node != self._node:
-                self.heard += len(call.hints)
-                for hint in call.hints:
-                    heard(hint)
+        async with contextlib.aclosing(line.hear()) as calls:
+            async for payload in calls:
+                self._heard_at = time.monotonic()
+                try:
+                    call = _decoder.decode(payload)
+                except (msgspec.MsgspecError, UnicodeError):
+                    log.warning("bell.unreadable")  # a newer node, or a stranger on the channel
+                    continue
+                if call.node != self._node:
+                    self.heard += len(call.hints)
+                    for hint in call.hints:
+                        heard(hint)
 
     async def _send(self, line: Line) -> None:
         while True:
@@ -177,10 +178,11 @@ async def hears_itself(node: str, carrier: Carrier) -> float:
     async with asyncio.timeout(SILENCE_SECONDS), carrier() as line:
         begun = time.monotonic()
         await line.send(msgspec.json.encode(_Call(node, [])).decode())
-        async for payload in line.hear():
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeError):  # of somebody else
-                if _decoder.decode(payload).node == node:
-                    return time.monotonic() - begun
+        async with contextlib.aclosing(line.hear()) as calls:
+            async for payload in calls:
+                with contextlib.suppress(msgspec.MsgspecError, UnicodeError):  # of somebody else
+                    if _decoder.decode(payload).node == node:
+                        return time.monotonic() - begun
     raise ConnectionError("the line ended")
 
 
@@ -197,22 +199,21 @@ class _Postgres:
     async def send(self, payload: str) -> None:
         await self._speaking.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
 
-    async def hear(self) -> AsyncIterator[str]:
+    async def hear(self) -> AsyncGenerator[str]:
         # The library's own way sets up and takes down a wait for each call, at five times the cost.
-        loop, came = asyncio.get_running_loop(), asyncio.Event()
-        line = self._listening.pgconn
-        number = line.socket  # asked for now: a lost line has none
-        loop.add_reader(number, came.set)
+        loop, came, session = asyncio.get_running_loop(), asyncio.Event(), self._listening.pgconn
+        socket = session.socket  # asked for now: a lost one has none
+        loop.add_reader(socket, came.set)
         came.set()  # something may have come with the answer to LISTEN
         try:
             while True:
                 await came.wait()
                 came.clear()
-                line.consume_input()
-                while (call := line.notifies()) is not None:
+                session.consume_input()
+                while (call := session.notifies()) is not None:
                     yield call.extra.decode()
         finally:
-            loop.remove_reader(number)
+            loop.remove_reader(socket)
 
 
 def postgres(conninfo: Callable[[], str]) -> Carrier:
@@ -241,7 +242,7 @@ class _Valkey:
     async def send(self, payload: str) -> None:
         await self._client.publish(CHANNEL, payload)
 
-    async def hear(self) -> AsyncIterator[str]:
+    async def hear(self) -> AsyncGenerator[str]:
         async for message in self._channel.listen():
             if message["type"] == "message":
                 yield message["data"].decode()

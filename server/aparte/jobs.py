@@ -17,8 +17,8 @@ from aparte.actions import expiry, following, inbox, marks, nodes, rates, readin
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError
 from aparte.frames import DeskState, Pos, Presence
-from aparte.hub import Peer
 from aparte.model import AgentCaller
+from aparte.peers import Peer
 from aparte.store import Connection, Tx, keeping, outbox, people
 
 log = structlog.get_logger("aparte.jobs")

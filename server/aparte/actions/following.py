@@ -7,6 +7,7 @@ same way: its bell tells how far a thread has got, and what is missing is read. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -29,15 +30,16 @@ from aparte.frames import (
     VisitorReset,
     encode,
 )
-from aparte.hub import Peer, Watch
 from aparte.model import AgentCaller
+from aparte.peers import Peer, Watch
 from aparte.store import Connection, Directory, Stored, Tx, conversations, events, keeping
 from aparte.store.conversations import Conversation
 from aparte.views import event_for
 
 AT_ONCE: Final = 64  # threads of which what was missed is read together
 AT_A_TIME: Final = 25  # events of each of them: of the longest texts a third of an outbox
-IN_A_TURN: Final = 100  # events that are told at once, and the rest of the thread that they end in
+SHORT: Final = 100  # events in all: a few milliseconds of the writer's
+FEW: Final = 4  # events of one thread that are told in one turn of the loop, to outboxes that are at most half full
 
 
 def _frames(found: Iterable[Stored], directory: Directory, peer: Peer) -> list[Event]:
@@ -183,27 +185,30 @@ class _Missed(NamedTuple):
 
 
 async def _refill(parts: Parts, threads: list[str]) -> None:
-    """Reads for all of them together, with the next commit: at a busy node each message of another one would cost a
-    transaction else."""
     left = [(conversation, staff) for conversation in threads for staff in (True, False)]
     while left:
-        after = {which: number for which in left if (number := parts.hub.lowest(which[0], staff=which[1])) is not None}
-        if not after:
+        gaps = {which: gap for which in left if (gap := parts.hub.gap(which[0], staff=which[1])) is not None}
+        if not gaps:
             return
-        read = partial(_missed, parts, after)
-        try:
-            told = await parts.store.read_along(partial(read, _loaded), partial(_tell_some, parts))
-        except AparteError:
-            told = None  # the writer cannot, or one of these rows is not to be read: a reader finds which
-        found, number = told or (await parts.store.read(partial(read, keeping.readable)), 0)
-        for one in found[number:]:
+        found, told = await _read(parts, gaps)
+        for one in found[told:]:
             await asyncio.sleep(0)  # lets the lines take it: with all of it at once an outbox would overflow
             _tell(parts, one)
         left = [
             (one.conversation, one.staff)
             for one in found
-            if after[one.conversation, one.staff] + len(one.events) < one.top
+            if gaps[one.conversation, one.staff][0] + len(one.events) < one.top
         ]
+
+
+async def _read(parts: Parts, gaps: dict[tuple[str, bool], tuple[int, int]]) -> tuple[list[_Missed], int]:
+    """What is short goes with the next commit: at a busy node each message of another one would cost a transaction else. What
+    is long would keep the writer from its messages. Returns: also how many of them have been told."""
+    read = partial(_missed, parts, {which: lowest for which, (lowest, _) in gaps.items()})
+    if sum(top - lowest for lowest, top in gaps.values()) <= SHORT:
+        with contextlib.suppress(AparteError):  # nothing was read: a reader finds what there is, or why not
+            return await parts.store.read_along(partial(read, _loaded), partial(_tell_some, parts))
+    return await parts.store.read(partial(read, keeping.readable)), 0
 
 
 def _missed(parts: Parts, after: dict[tuple[str, bool], int], load: _Load, connection: Connection) -> list[_Missed]:
@@ -221,16 +226,14 @@ def _loaded(connection: Connection, ids: Collection[str]) -> Iterable[Conversati
     return conversations.load(connection, ids).values()
 
 
-def _tell_some(parts: Parts, found: list[_Missed]) -> tuple[list[_Missed], int] | None:
-    """Tells what fits into one turn of the loop. Returns: `found`, and how many of them were told; None when an event is not
-    there: the conversation may have been forgotten between two looks, which a reader has in one."""
+def _tell_some(parts: Parts, found: list[_Missed]) -> tuple[list[_Missed], int]:
+    """Tells what fits into one turn of the loop. Returns: `found`, and how many of them were told. Raises NotFound when an
+    event is not there: the conversation may have been forgotten between two statements, of which a reader sees one state."""
     if any(not stored.id for one in found for stored in one.events):
-        return None
-    size = 0
+        raise NotFound()
     for number, one in enumerate(found):
-        if size >= IN_A_TURN:
+        if len(one.events) > FEW or not parts.hub.has_room(one.conversation, staff=one.staff):
             return found, number
-        size += len(one.events)
         _tell(parts, one)
     return found, len(found)
 

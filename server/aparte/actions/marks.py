@@ -10,8 +10,8 @@ from aparte.bell import Marked
 from aparte.errors import NotFound
 from aparte.frames import Mark
 from aparte.frames import Marks as MarksFrame
-from aparte.hub import Peer
 from aparte.model import AgentCaller
+from aparte.peers import Peer
 from aparte.store import Tx, events
 from aparte.store.conversations import Conversation
 

@@ -13,8 +13,8 @@ from aparte.actions.parts import Parts
 from aparte.bell import Hint, Marked, Renewed, Typing, Written
 from aparte.frames import Marks as MarksFrame
 from aparte.frames import SomeoneTypes
-from aparte.hub import SLOW
 from aparte.model import State, VisitorCaller
+from aparte.peers import SLOW
 from aparte.store import Connection, Stored, Tx, conversations, keeping, presence
 
 LOOK_SECONDS: Final = 5.0  # between two looks at what no hint told

@@ -14,11 +14,12 @@ from aparte.bell import Bell
 from aparte.config import Settings
 from aparte.delivery import Mailer
 from aparte.frames import Option
-from aparte.hub import Hub, Peer
+from aparte.hub import Hub
 from aparte.identity.life import Life
 from aparte.limits import Crowd, Window
 from aparte.metrics import Counts
 from aparte.model import Level, Site
+from aparte.peers import Peer
 from aparte.policy import DEFAULT_POLICY, Freshness, Policy
 from aparte.records import Records
 from aparte.store import Store

@@ -12,8 +12,8 @@ from typing import Final
 
 from aparte.actions.parts import Parts
 from aparte.bell import Renewed
-from aparte.hub import Peer
 from aparte.model import VisitorCaller
+from aparte.peers import Peer
 from aparte.store import Tx, people
 from aparte.vault import Vault
 

@@ -195,8 +195,8 @@ class Store:
             raise StoreDown(retry_after=1.0) from error
 
     async def read_along(self, query: Callable[[Connection], T], use: Callable[[T], R]) -> R:
-        """As `read`, with the writer's next commit: at a busy server it needs no transaction of its own. See
-        Writer.read_along."""
+        """As `read`, with the writer's next commit: at a busy server it needs no transaction of its own. Raises StoreDown
+        for many reasons for which `read` does not, and what `use` raises. See Writer.read_along."""
         return await self._writer.read_along(query, use)
 
     async def write(self, apply: Callable[[Tx], T], *, conversation: str | None = None, key: bytes | None = None) -> T:

@@ -2,7 +2,7 @@
 
 Knows batches, savepoints and commits. Must not know what an operation means.
 
-Plain appends of a batch share their reads and their writes. Everything else runs under a savepoint of its
+Plain appends of a batch share their reads and their writes, and what is read along goes beside them. Everything else runs under a savepoint of its
 own, and on PostgreSQL, where others write at the same time, in a commit of its own. When a batch fails for a reason of
 one operation, it is rolled back and run again one by one, so that a poisoned operation never takes its neighbours with
 it.
@@ -68,7 +68,7 @@ class Writer:
     """Runs operations in commit order.
 
     Args: engine: one durable connection; clock: epoch seconds, never backwards; publish: called in the event loop
-    with a commit's events, in order, before any of its callers is answered; most: operations in one commit;
+    with a commit's events, in order, before any of its callers is answered but who reads along; most: operations in one commit;
     waiting: operations that may wait before more are refused.
     """
 
@@ -127,7 +127,8 @@ class Writer:
 
     async def read_along(self, query: Callable[[Connection], T], use: Callable[[T], R]) -> R:
         """Runs `query` beside the next commit's appends, and `use` with its result in the event loop, before that
-        commit's events are published; returns what `use` does. Raises what both raise; StoreDown."""
+        commit's events are published; returns what `use` does. It is told after the commit, so it may have seen rows of
+        that one. Raises StoreDown when it could not be read in this way, whatever the reason; what `use` raises."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
         def answer(result: T, error: BaseException | None) -> None:
@@ -227,6 +228,8 @@ class Writer:
             try:
                 kept = self._patiently(jobs, together=True)
             except Exception as error:  # one of them cannot be written: each is tried alone, and told
+                if not self._is_committing and any(job.is_read for job in jobs):
+                    return self._without_reads(jobs)
                 if failures.is_everybodys(error):
                     raise  # one by one would fail as well
                 self._is_hurried |= failures.is_held(error)
@@ -243,6 +246,13 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the thread must live; every caller is told, nothing was kept
             self.commits.fail(failures.name_of(error))
             return [_Done(job, error=error) for job in jobs], []
+
+    def _without_reads(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
+        """Nobody's message waits, or fails, for what somebody else can read as well."""
+        reads = [_Done(job, error=StoreDown(retry_after=RETRY_SECONDS)) for job in jobs if job.is_read]
+        rest = [job for job in jobs if not job.is_read]
+        done, published = self._commit(rest) if rest else ([], [])
+        return [*reads, *done], published
 
     def _patiently(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
         """As `_attempt`, and again where that helps. A commit during which the connection was lost is not repeated:

@@ -17,9 +17,9 @@ from aparte import auth, frames
 from aparte.actions import following, inbox, reading, tokens
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError, BadFrame, BadInput, BadOrigin, NotFound, NotSignedIn, TooMany
-from aparte.hub import Line, Peer
 from aparte.limits import Places, Window
 from aparte.model import AgentCaller, VisitorCaller
+from aparte.peers import Line, Peer
 from aparte.ws import agent, visitor
 from aparte.ws.socket import Rule, Socket
 

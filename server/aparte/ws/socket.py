@@ -17,9 +17,9 @@ from aparte import frames
 from aparte.actions.messages import Written, submit_post
 from aparte.actions.parts import Parts
 from aparte.errors import AparteError, NotFound, NotSignedIn, TooMany
-from aparte.hub import Peer
 from aparte.limits import Window
 from aparte.model import AgentCaller, Site, VisitorCaller
+from aparte.peers import Peer
 
 log = structlog.get_logger("aparte.ws")
 RETRY_SECONDS: Final = 1.0  # after which the store may have room again
