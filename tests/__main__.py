@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> int:
     if arguments == ["lock"]:
         return checks.write_locks(python, equipment.put_node_on_path(python))
     os.environ.update(equipment.prepare(python))
+    # Hundreds of processes load the product, and each of three workers the tests: compiled once is enough.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.chdir(bootstrap.ROOT)
     if arguments == ["check"]:
         return checks.run(python, with_docs=True)
