@@ -44,8 +44,10 @@ def main(arguments: list[str]) -> int:
             failed.append("node's tests")
     if failed:
         bootstrap.say(f"{' and '.join(failed)} failed (see above), so this run ends with status 1 whatever pytest says")
-    # Most tests wait for servers: a file at a time on each of three workers halves the time, also on two cores.
-    status = subprocess.run([python, "-m", "pytest", "-n", "3", "--dist", "loadfile"], check=False).returncode
+    # Most tests wait for servers: a file at a time on each of three workers halves the time, also on two cores. In the
+    # order of tests/conftest.py: xdist's own begins with the files of many tests, and ends with those of long ones.
+    spread = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    status = subprocess.run([python, "-m", "pytest", *spread], check=False).returncode
     return status or bool(failed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import harness  # noqa: E402 (what it asserts is told in full only when it is im
 from aparte.store import Store  # noqa: E402 - as above
 from harness import Server, Start  # noqa: E402 - as above
 from streams import Way  # noqa: E402 - as above
+
+HERE = Path(__file__).parent
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -32,6 +35,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("dialect", ["sqlite", "postgresql"], indirect=True)
         elif marked("postgresql_alone"):
             metafunc.parametrize("dialect", ["postgresql"], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers are given a file at a time, in this order: a long one that begins last would keep one of them busy while
+    the others have nothing left to do. First those with slow tests, then those that start programs and browsers."""
+    if not hasattr(config, "workerinput"):
+        return  # one process does one after the other, as they are written
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    every = Counter(item.path for item in items)
+    items.sort(key=lambda item: (-slow[item.path], item.path.parent == HERE, -every[item.path], str(item.path)))
 
 
 @pytest.fixture

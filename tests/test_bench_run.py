@@ -17,6 +17,8 @@ from aparte import bench
 from aparte.bench import asked, growth
 from aparte.bench.ground import Ground
 
+pytestmark = pytest.mark.slow
+
 SMALL = bench.Extent(
     rounds=1,
     seconds=0.2,

@@ -162,6 +162,7 @@ def test_it_refuses_a_package_without_a_hash(project: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("hidden", "status"), [(["ensurepip"], 0), (["pip", "ensurepip"], 1)])
+@pytest.mark.slow
 def test_it_needs_pip_or_ensurepip_and_says_so(project: Path, tmp_path: Path, hidden: list[str], status: int) -> None:
     for name in hidden:
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")

@@ -93,6 +93,7 @@ def served(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: one for name, one in compose["services"].items() if name == "app" or name.startswith("node-")}
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_user_that_cannot_write_the_code(image: dockerfile.Image) -> None:
     assert image.user == f"{UID}:{UID}"
     for folder, _, names in os.walk(image.root / "opt"):

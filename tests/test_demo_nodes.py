@@ -86,6 +86,7 @@ def watches(pid: int) -> list[str]:
     return [line for line in found if line.endswith(f"aparte-watch\0{pid}\0")]
 
 
+@pytest.mark.slow
 def test_it_plays_the_story_with_the_customer_at_one_node_and_the_agent_at_the_other(place: Path) -> None:
     playing = demo(place, "--story")
     said, log = ended(playing)
@@ -99,6 +100,7 @@ def test_it_plays_the_story_with_the_customer_at_one_node_and_the_agent_at_the_o
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_its_people_go_on_at_the_other_node_when_one_is_killed(place: Path) -> None:
     kept = place / "kept"
     running = demo(place, "--port", "0", "--json", "--data", str(kept))

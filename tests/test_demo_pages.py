@@ -87,6 +87,7 @@ async def look(browser: Browser, addresses: list[str], until: str) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 async def test_it_leaves_nothing_to_find_on_the_airlines_pages(browser: Browser) -> None:
     async with serving(chat_host()) as chat:
         app = create_airline(chat_url=chat, site="air", secret=bytes(32), today=date(2026, 12, 1))
@@ -96,6 +97,7 @@ async def test_it_leaves_nothing_to_find_on_the_airlines_pages(browser: Browser)
             assert await look(browser, [f"{airline}/tracker", f"{airline}/fr/tracker"], "#addresses li") == []
 
 
+@pytest.mark.slow
 async def test_it_leaves_nothing_to_find_on_the_mailbox_with_and_without_letters(browser: Browser) -> None:
     mailbox = Mailbox()
     await mailbox.start()

@@ -73,6 +73,7 @@ def test_it_carries_everything_that_the_tests_need_in_the_sdist(built: tuple[Pat
     assert {name for name in missing if not name.startswith((".ci/", ".git"))} == set()
 
 
+@pytest.mark.slow
 def test_it_serves_from_the_wheel_in_an_empty_environment(built: tuple[Path, Path], tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")

@@ -108,6 +108,7 @@ def secrets_of(people: Iterable[Visitor], desks: Iterable[AgentDesk]) -> list[st
 
 
 @pytest.mark.both_stores
+@pytest.mark.slow
 async def test_it_leaves_nothing_readable_on_the_disk(prepared: Path, tmp_path: Path) -> None:
     canary = Canaries()
     more = Site(

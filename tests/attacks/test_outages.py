@@ -324,6 +324,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 async def test_a_folder_made_read_only_loses_nothing_and_refuses_the_next_start_with_a_sentence(
     prepared: Path, tmp_path: Path
 ) -> None:

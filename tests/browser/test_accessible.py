@@ -18,6 +18,7 @@ ZOOMED = {"width": 320, "height": 256}  # what 400 % makes of 1280 × 1024
 
 
 @pytest.mark.parametrize(("lang", "device"), [("en", "desktop"), ("fr", "phone")], ids=["english", "french"])
+@pytest.mark.slow
 async def test_it_leaves_axe_nothing_to_find_on_any_screen(
     browser: Browser, tmp_path: Path, lang: Lang, device: Device
 ) -> None:

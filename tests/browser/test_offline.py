@@ -209,6 +209,7 @@ async def test_it_takes_up_what_a_tab_left_unsent(browser: Browser, demo: Demo) 
         await stands(again, agent, ["Hello", "Left behind"])
 
 
+@pytest.mark.slow
 async def test_it_loses_nothing_when_the_server_is_killed(browser: Browser, tmp_path: Path) -> None:
     """`kill -9` again and again while both sides write."""
     async with (

@@ -115,6 +115,7 @@ async def _links_are_safe(links: list[list[str]]) -> None:
     assert [bad for bad in payloads.BAD_LINKS if bad in shown] == []
 
 
+@pytest.mark.slow
 async def test_it_runs_nothing_of_names_titles_and_addresses(browser: Browser, start: Start) -> None:
     """Each visitor with payloads for a name, a page's title and address, and a first message."""
     texts = payloads.texts()

@@ -25,6 +25,7 @@ BEFORE = ("Economy", "Économique", "AP 641", "dupont@")  # what only the airlin
     [("en", "phone", Agent), ("fr", "phone", Agent), ("en", "desktop", ByKeys), ("fr", "desktop", ByKeys)],
     ids=["english on a phone", "french on a phone", "english by keyboard", "french by keyboard"],
 )
+@pytest.mark.slow
 async def test_it_tells_the_story(
     browser: Browser, tmp_path: Path, lang: Lang, device: Device, who: type[Agent]
 ) -> None:

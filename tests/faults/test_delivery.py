@@ -5,8 +5,12 @@ Watched to fail: see docs/RELIABILITY.md, which says for each scenario what was 
 
 from __future__ import annotations
 
+import pytest
+
 from faults import kills, machine, network
 from faults.lab import Bench
+
+pytestmark = pytest.mark.slow
 
 
 async def test_it_loses_nothing_on_a_bad_network(bench: Bench) -> None:

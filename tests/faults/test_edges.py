@@ -14,12 +14,14 @@ from harness import Server, settings_in
 from listening import chromium
 
 
+@pytest.mark.slow
 async def test_it_lets_go_of_readers_that_never_read(bench: Bench) -> None:
     verdict = await slow_reader.run(bench, messages=slow_reader.FEW)
     assert verdict.is_clean, str(verdict)
     assert verdict.acknowledged == slow_reader.FEW
 
 
+@pytest.mark.slow
 async def test_a_browser_in_trouble_sends_each_message_once(bench: Bench) -> None:
     chromium()  # a bare pytest skips without one
     verdict = await browser.run(bench, mishaps=5)

@@ -40,6 +40,7 @@ def bench(dialect: str, postgres: Path, tmp_path: Path) -> Bench:
     return Bench(postgres, tmp_path, seed=2, size=0.02, kills=2, kind="postgres")
 
 
+@pytest.mark.slow
 async def test_two_nodes_lose_nothing_when_one_or_the_database_is_killed(bench: Bench) -> None:
     verdict = await kills.run(dataclasses.replace(bench, kind="nodes"))
     assert verdict.is_clean, str(verdict)
@@ -48,6 +49,7 @@ async def test_two_nodes_lose_nothing_when_one_or_the_database_is_killed(bench: 
     assert "1 of node" in verdict.told[-1]
 
 
+@pytest.mark.slow
 async def test_two_nodes_are_restarted_in_turn_and_nobody_is_refused(bench: Bench) -> None:
     verdict = await restarts.rolling(dataclasses.replace(bench, kind="nodes"))
     assert verdict.is_clean, str(verdict)

@@ -5,9 +5,13 @@ Watched to fail: see docs/RELIABILITY.md, which says for each scenario what was 
 
 from __future__ import annotations
 
+import pytest
+
 from faults import clock, full_disk, locked, read_only
 from faults.lab import Bench
 from faults.ledger import Verdict
+
+pytestmark = pytest.mark.slow
 
 
 async def test_it_goes_through_a_full_disk_and_starts_after_one(bench: Bench) -> None:
