@@ -98,11 +98,13 @@ def _make_venv() -> None:
     stop(ADVICE)
 
 
-def _installers() -> Iterator[list[str]]:
-    """The commands that can install into `.venv`, best first."""
+def _installers(name: str) -> Iterator[list[str]]:
+    """The commands that can install a set into `.venv`, best first."""
     if (uv := shutil.which("uv")) is not None:
         yield [uv, "pip", "install", "--quiet", "--python", str(PYTHON)]
     quiet = ["install", "--quiet", "--disable-pip-version-check", "--no-warn-script-location"]
+    if name == "test":
+        quiet.append("--no-compile")  # most of it is never loaded, and what is loaded is kept compiled from then on
     if _works(PYTHON, "-m", "pip", "--version"):
         yield [str(PYTHON), "-m", "pip", *quiet]
     if _works(sys.executable, "-m", "pip", "--python", PYTHON, "--version"):
@@ -113,7 +115,7 @@ def _install(name: str) -> None:
     locks = [part for lock in SETS[name] for part in ("--requirement", str(ROOT / lock))]
     environment = {**os.environ, "PIP_USER": "0"}
     tried = False
-    for command in _installers():
+    for command in _installers(name):
         tried = True
         say(f"installing the {name} set from {' and '.join(SETS[name])} with {Path(command[0]).name}")
         packages = subprocess.run([*command, "--require-hashes", *locks], env=environment, check=False)
