@@ -51,10 +51,8 @@ def main():
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+def checkout(root: Path) -> Path:
     """A checkout with the real bootstrap and a product of five lines that depends on nothing."""
-    root = tmp_path / "checkout"
     (root / "server" / "aparte").mkdir(parents=True)
     for name in ("bootstrap.py", "__main__.py"):
         shutil.copy(ROOT / "server" / name, root / "server" / name)
@@ -64,6 +62,22 @@ def project(tmp_path: Path) -> Path:
     for name in ("", "-build", "-cluster", "-test"):
         (root / f"requirements{name}.lock").write_text("")
     return root
+
+
+Ready = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A checkout in which nothing was set up yet."""
+    return checkout(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
+    """One that is set up, with what the first run said: to set one up takes seconds. Whoever has it leaves it set up."""
+    root = checkout(tmp_path_factory.mktemp("ready") / "checkout")
+    return root, server(root, "end", "7")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -83,27 +97,26 @@ def server(project: Path, *arguments: str, **more: str) -> subprocess.CompletedP
     )
 
 
-def test_it_sets_up_and_hands_over_arguments_and_status(project: Path) -> None:
-    first = server(project, "end", "7")
+def test_it_sets_up_and_hands_over_arguments_and_status(ready: Ready) -> None:
+    first = ready[1]
     assert first.stdout == "aparte end 7\n", first.stderr
     assert first.returncode == 7
     assert "making .venv" in first.stderr
 
 
-def test_it_runs_the_demo_without_arguments(project: Path) -> None:
-    assert server(project).stdout == "aparte demo\n"
+def test_it_runs_the_demo_without_arguments(ready: Ready) -> None:
+    assert server(ready[0]).stdout == "aparte demo\n"
 
 
-def test_it_says_and_does_nothing_the_second_time(project: Path) -> None:
-    server(project)
+def test_it_says_and_does_nothing_the_second_time(ready: Ready) -> None:
     start = time.monotonic()
-    second = server(project)
+    second = server(ready[0])
     assert second.stderr == ""
     assert time.monotonic() - start < 1.0
 
 
-def test_it_installs_anew_after_a_lock_changed_and_keeps_what_is_there(project: Path) -> None:
-    server(project)
+def test_it_installs_anew_after_a_lock_changed_and_keeps_what_is_there(ready: Ready) -> None:
+    project = ready[0]
     (project / ".venv" / "mine").write_text("kept")
     (project / "requirements.lock").write_text("# changed\n")
     again = server(project)
@@ -134,8 +147,8 @@ def test_it_installs_nothing_for_a_number_of_nodes_that_is_refused(project: Path
     assert str(demo.make_context("demo", ["--nodes", "9"]).params["nodes"]) == "9"
 
 
-def test_it_mends_an_environment_whose_python_is_gone(project: Path) -> None:
-    server(project)
+def test_it_mends_an_environment_whose_python_is_gone(ready: Ready) -> None:
+    project = ready[0]
     for link in (project / ".venv" / "bin").glob("python*"):
         link.unlink()
         link.symlink_to("/nonexistent/python")
@@ -197,8 +210,8 @@ def test_it_lets_one_of_two_simultaneous_runs_wait(project: Path) -> None:
     assert sum("installing the run set" in text for text in spoken) == 1
 
 
-def test_it_passes_signals_on(project: Path) -> None:
-    server(project)
+def test_it_passes_signals_on(ready: Ready) -> None:
+    project = ready[0]
     process = subprocess.Popen(
         [sys.executable, project / "server", "wait"], env=environment(), stdout=subprocess.PIPE, text=True
     )
