@@ -14,7 +14,6 @@ import uvicorn.server
 
 import aparte.assets
 import aparte.records
-from aparte.vault import passwords
 
 
 class _Asyncio:
@@ -39,26 +38,7 @@ class _Ssl:
         return lambda: context
 
 
-class _Argon2:
-    """Argon2 as the product sees it. A check takes 50 ms of a core, as it must, and hundreds of servers begin with copies
-    of the same hashes: that the right password fits one of them is found out once. Whatever else is asked takes its time.
-    """
-
-    def __init__(self) -> None:
-        self._right: set[tuple[str, bytes]] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_REAL_ARGON2, name)
-
-    def verify(self, stored: str, plain: bytes) -> bool:
-        if (stored, plain) not in self._right:
-            _REAL_ARGON2.verify(stored, plain)  # raises, unless it is right
-            self._right.add((stored, plain))
-        return True
-
-
-_REAL_ARGON2: Final = passwords._argon2
-_ASYNCIO, _SSL, _ARGON2 = _Asyncio(), _Ssl(), _Argon2()
+_ASYNCIO, _SSL = _Asyncio(), _Ssl()
 # The front end does not change while tests run.
 _ASSETS: Final = functools.cache(aparte.assets.load)
 
@@ -69,6 +49,5 @@ def hurried() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uvicorn.server, "asyncio", _ASYNCIO)
         patch.setattr(aparte.records, "ssl", _SSL)
-        patch.setattr(passwords, "_argon2", _ARGON2)
         patch.setattr(aparte.assets, "load", _ASSETS)
         yield

@@ -189,11 +189,19 @@ test('it lets marks only rise', () => {
 });
 
 test('it counts only messages of the company that are not read', () => {
-  let state = hear(talking(2), event(3, { sender: { kind: 'visitor' } }), event(4), event(5, { kind: 'assigned', body: { agent: { name: 'C', role: '' } } }));
+  let state = reduce(talking(2), { type: 'seen', read: 2 });
+  state = hear(state, event(3, { sender: { kind: 'visitor' } }), event(4), event(5, { kind: 'assigned', body: { agent: { name: 'C', role: '' } } }));
   assert.equal(unread(state), 1);
   state = reduce(state, { type: 'seen', read: 5 });
   assert.equal(unread(state), 0);
   assert.equal(reduce(state, { type: 'seen', read: 2 }).read, 5);
+});
+
+test('it takes an answer for unread when a kept message is sent after it while the conversation is shut', () => {
+  const before = reduce(talking(2), { type: 'seen', read: 2 });
+  const state = hear(before, event(3, { sender: { kind: 'agent' } }), event(4, { sender: { kind: 'visitor' } }));
+  assert.deepEqual([state.read, unread(state)], [2, 1]);
+  assert.equal(hear(before, event(3, { sender: { kind: 'visitor' } })).read, 3);
 });
 
 test('it says that the line is cut only when it was lost, not while it is first sought', () => {

@@ -214,8 +214,8 @@ function take(state, event) {
     isTyping: state.isTyping && event.sender.kind === 'visitor',
     entries: event.cid ? state.entries.filter((entry) => entry.cid !== event.cid) : state.entries,
   };
-  // Whoever writes has read what came before.
-  if (event.kind === 'message' && event.sender.kind === 'visitor') next.read = Math.max(next.read, event.seq);
+  // What was kept is sent also while the conversation is shut, so it does not prove that the answers before it were read.
+  if (event.sender.kind === 'visitor' && event.seq === next.read + 1) next.read = event.seq;
   const { view } = state;
   if (!view || event.seq <= view.top) return next; // the view we were given already knows it
   return { ...next, ...follow({ ...view, top: event.seq }, event) };
