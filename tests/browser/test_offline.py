@@ -335,6 +335,20 @@ async def test_it_names_another_way_when_the_conversation_does_not_come_up(brows
         await expect(said).to_be_hidden()
 
 
+async def test_an_agent_is_told_that_the_other_language_cannot_be_fetched_and_gets_it_later(
+    browser: Browser, demo: Demo
+) -> None:
+    async with await stage.context(browser) as hers:
+        agent = await Agent.arrives(hers, demo)
+        await hers.route("**/words.fr*", lambda route: route.abort("connectionrefused"))
+        await agent.page.get_by_role("button", name="Français").click()
+        await expect(agent.page.get_by_role("alert")).to_contain_text("This does not work now.")
+        await expect(agent.page.get_by_text(agent.w["empty"])).to_be_visible()
+        await hers.unroute("**/words.fr*")
+        await agent.speaks("fr")
+        await expect(agent.page.get_by_text(agent.w["empty"])).to_be_visible()
+
+
 async def test_a_node_of_the_version_before_is_believed_that_it_stopped(browser: Browser, demo: Demo) -> None:
     """While nodes are upgraded one by one, "this is not me" may be answered with 204: stopped, and no more said."""
     async with await stage.context(browser) as hers:
