@@ -67,7 +67,7 @@ def test_it_loads_nothing_heavy_for_help_nor_for_settings() -> None:
 @pytest.mark.parametrize(
     "words",
     [("serve",), ("init",), ("agent", "list"), ("agent", "add", "a@b.example", "--name", "A"), ("site", "list")],
-    ids=" ".join,
+    ids=lambda one: one if isinstance(one, str) else one[0],
 )
 def test_it_answers_wrong_settings_with_sentences_and_no_traceback(tmp_path: Path, words: tuple[str, ...]) -> None:
     ended = process(*words, APARTE_PORT="99999", APARTE_DATA="d", APARTE_KEYRING="d/k", APARTE_ROOT_KEY="d/r")
@@ -92,6 +92,29 @@ def test_it_refuses_words_that_are_no_text(installed: Path) -> None:
         ended = process(*words)
         assert ended.returncode == 2
         assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"), [(("serve",), "postgres"), (("demo", "--nodes", "2", "--port", "0"), "cluster")]
+)
+def test_it_says_how_to_get_a_driver_that_is_not_installed(installed: Path, words: tuple[str, ...], extra: str) -> None:
+    before = everything(installed)
+    place = {f"APARTE_{name}_URL": f"postgresql://127.0.0.1:1/{name}" for name in ("DATABASE", "KEYRING")}
+    place |= {"APARTE_PORT": "0"}
+    python, option, program = APARTE
+    ended = subprocess.run(
+        [python, option, f"import sys; sys.modules['psycopg'] = None; {program}", *words],
+        env=clean_environment() | place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    said = ended.stderr.splitlines()[-1]
+    assert "driver of PostgreSQL" in said
+    assert f"pip install 'aparte[{extra}]', or from requirements-{extra}.lock" in said
+    assert "Traceback" not in ended.stderr
+    assert everything(installed) == before
 
 
 @pytest.mark.parametrize("words", [("agent", "list"), ("site", "list"), ("agent", "disable", "a@b.example", "--yes")])

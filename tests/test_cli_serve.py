@@ -47,11 +47,21 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 
 @contextmanager
-def serving(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    """The server, ready; stopped at the end if the test did not."""
+def begun(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """The server, as soon as its process is there; stopped at the end if the test did not."""
     environment = clean_environment() | {"APARTE_PORT": str(port)} | environ
     running = subprocess.Popen([*APARTE, "serve"], env=environment, stderr=subprocess.PIPE, text=True)
     try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+@contextmanager
+def serving(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """The server, ready; stopped at the end as `begun` does."""
+    with begun(port, **environ) as running:
         until = time.monotonic() + START_SECONDS
         while True:
             assert running.poll() is None, running.communicate()[1]
@@ -62,9 +72,6 @@ def serving(port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
             except OSError:
                 time.sleep(0.02)
         yield running
-    finally:
-        running.kill()
-        running.communicate()
 
 
 def test_it_says_once_it_answers_where_chat_and_panel_are() -> None:
@@ -114,21 +121,17 @@ def test_it_ends_with_status_0_when_it_is_asked_to_while_it_opens_the_database(i
     """As the first process of a container it would never hear a signal that nobody has asked for by then."""
     with (installed / "aparte-data" / "migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        running = subprocess.Popen(
-            [*APARTE, "serve"],
-            env=clean_environment() | {"APARTE_PORT": str(free_port())},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        status, until = Path(f"/proc/{running.pid}/status"), time.monotonic() + START_SECONDS
-        caught = re.compile(r"SigCgt:\s+([0-9a-f]+)")
-        while not int(caught.findall(status.read_text())[0], 16) >> (signal.SIGTERM - 1) & 1:
-            assert time.monotonic() < until, "it never listens to signals"
-            time.sleep(0.02)
-        running.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        assert running.poll() is None
-    _, log = running.communicate(timeout=START_SECONDS)
+        with begun(free_port()) as running:
+            status, until = Path(f"/proc/{running.pid}/status"), time.monotonic() + START_SECONDS
+            caught = re.compile(r"SigCgt:\s+([0-9a-f]+)")
+            while not int(caught.findall(status.read_text())[0], 16) >> (signal.SIGTERM - 1) & 1:
+                assert time.monotonic() < until, "it never listens to signals"
+                time.sleep(0.02)
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            assert running.poll() is None
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            _, log = running.communicate(timeout=START_SECONDS)
     assert running.returncode == 0, log
     assert "serving" not in log
 
@@ -139,19 +142,14 @@ def test_it_names_the_port_also_when_another_was_begun_at_the_same_time(installe
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
         fcntl.flock(lock, fcntl.LOCK_EX)
-        running = subprocess.Popen(
-            [*APARTE, "serve"],
-            env=clean_environment() | {"APARTE_PORT": str(port)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        until = time.monotonic() + START_SECONDS
-        while "migrate.lock" not in {Path(one).name for one in _open_files(running.pid)}:
-            assert time.monotonic() < until, "it never opens the database"
-            time.sleep(0.02)
-        other.listen()
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        _, log = running.communicate(timeout=START_SECONDS)
+        with begun(port) as running:
+            until = time.monotonic() + START_SECONDS
+            while "migrate.lock" not in {Path(one).name for one in _open_files(running.pid)}:
+                assert time.monotonic() < until, "it never opens the database"
+                time.sleep(0.02)
+            other.listen()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            _, log = running.communicate(timeout=START_SECONDS)
     assert running.returncode == 2, log
     assert f"port = {port}: Address already in use" in log
     assert "Traceback" not in log

@@ -100,7 +100,7 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;ov
     load();
     draw();
     (open ? frame : button)?.focus();
-    open || by.focus(); // if it is still there
+    open || by.focus({ preventScroll: true }); // if it is still there; the page stays where it is
     try {
       localStorage.setItem('aparte', '1');
     } catch {} // blocked: no badge on the next page
@@ -115,8 +115,8 @@ p{position:fixed;right:20px;bottom:88px;max-width:280px;margin:0;padding:16px;ov
   };
   // A link or button of the page's own that has `data-aparte`; a link leads on where it is asked to, or the chat is away.
   addEventListener('click', (event) => {
-    const asked = /** @type {?HTMLAnchorElement} */ (/** @type {Element} */ (event.target).closest?.('a[data-aparte],button[data-aparte]'));
-    if (!asked || asked.target === '_blank' || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const asked = /** @type {?HTMLAnchorElement} */ (/** @type {Element} */ (event.target).closest?.('a[data-aparte]:not([download],[target]),button[data-aparte]'));
+    if (!asked || event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     if (isOpen && isSilent) return;
     event.preventDefault();
     by = asked;

@@ -10,7 +10,7 @@ import { sendable } from '../shared/text.js';
 import { Link, socketUrl } from '../shared/socket.js';
 import * as api from './api.js';
 import { saveTabs, savedTabs } from './kept.js';
-import { isForeign, isMine } from './lists.js';
+import { isBusy, isForeign, isMine } from './lists.js';
 import { INITIAL, PASSING, isWriting, reduce } from './reducer.js';
 import { standingNow, topVisible } from './thread.js';
 
@@ -200,7 +200,9 @@ export class Desk {
       if (frame.code === 'bad_frame') this.sentAt.delete(frame.cid);
       this.#resend(); // what is asked anew in another form
     } else if (frame.t === 'event' && frame.kind === 'act' && frame.body.state === 'done') {
-      if (this.state.threads[frame.conversation]?.record) this.showRecord(frame.conversation);
+      const thread = this.state.threads[frame.conversation];
+      // What is on its way may have been read before the change.
+      if (thread?.record || (thread && isBusy(this.state, thread.id, 'show_record'))) this.showRecord(thread.id);
     } else if (frame.t === 'event' && frame.kind === 'message' && frame.sender.kind === 'visitor') {
       this.#renewView(frame.conversation);
     }

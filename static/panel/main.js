@@ -10,7 +10,7 @@ import { read, write } from './kept.js';
 import { counts } from './lists.js';
 import { beep, notify, reason } from './notify.js';
 import { App, choices } from './views/app.js';
-import { chooseLanguage, loadWords } from './words.js';
+import { chooseLanguage, fetchWords, loadWords } from './words.js';
 
 /** @typedef {import('./words.js').Lang} Lang */
 
@@ -58,7 +58,12 @@ function tell(before, after) {
 
 /** @param {Lang} next */
 async function speak(next) {
-  words = await loadWords(next);
+  try {
+    words = (await fetchWords[next]()).words;
+  } catch {
+    desk.dispatch({ t: 'error', code: 'unavailable', sentence: '' });
+    return;
+  }
   lang = next;
   desk.speak(next);
   document.documentElement.lang = next;

@@ -76,9 +76,9 @@ export function reduce(state, action, now) {
     case 'ack':
       return acked(state, action);
     case 'record':
-      // One that nobody waits for any more would bring back what was hidden meanwhile.
+      // One that nobody waits for any more would bring back what was hidden, or has changed, meanwhile.
       if (!state.pending.some((one) => one.cid === action.cid)) return state;
-      return withThread(forget(state, action.cid), action.conversation, (thread) => ({ ...thread, record: action }));
+      return withThread(unasked(state, action.conversation, action.cid), action.conversation, (thread) => ({ ...thread, record: action }));
     case 'error':
       return refused(state, action);
     case 'drain':
@@ -236,11 +236,15 @@ function acked(state, ack) {
 }
 
 /**
- * Nobody waits for this conversation's booking any more.
+ * Nobody waits for this conversation's booking any more, or only for an answer younger than that to `upTo`.
  * @param {State} state
  * @param {string} id
+ * @param {string} [upTo] a cid
  */
-const unasked = (state, id) => ({ ...state, pending: state.pending.filter(({ verb }) => verb.t !== 'show_record' || verb.conversation !== id) });
+function unasked(state, id, upTo) {
+  const last = upTo ? state.pending.findIndex(({ cid }) => cid === upTo) : Infinity;
+  return { ...state, pending: state.pending.filter(({ verb }, at) => at > last || verb.t !== 'show_record' || verb.conversation !== id) };
+}
 
 /**
  * What is safe and comes back among the events that follow a `reset` is no longer on its way.

@@ -61,7 +61,7 @@ export const words = {
   long: 'long wait',
   tooLong: 'too long',
   unread: (/** @type {number} */ n) => (n === 1 ? '1 unread message' : `${n} unread messages`),
-  heldOfOthers: (/** @type {number} */ n) => (n === 1 ? 'one with held texts' : `${n} with held texts`),
+  heldOfOthers: (/** @type {number} */ n) => (n === 1 ? 'texts held in a colleague’s conversation' : `texts held in ${n} conversations of colleagues`),
   heldCount: (/** @type {number} */ n) => (n === 1 ? '1 held' : `${n} held`),
   frozen: 'Frozen',
   notProven: 'Not verified',

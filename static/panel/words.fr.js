@@ -56,7 +56,7 @@ export const words = {
   long: 'longue attente',
   tooLong: 'trop long',
   unread: (n) => (n === 1 ? '1 message non lu' : `${n} messages non lus`),
-  heldOfOthers: (n) => (n === 1 ? 'une avec des textes retenus' : `${n} avec des textes retenus`),
+  heldOfOthers: (n) => (n === 1 ? 'textes retenus dans la conversation d’un collègue' : `textes retenus dans ${n} conversations de collègues`),
   heldCount: (n) => (n === 1 ? '1 retenu' : `${n} retenus`),
   frozen: 'Gelée',
   notProven: 'Non vérifié',

@@ -4,10 +4,17 @@
  * @module
  */
 
+import { lazily } from '../shared/later.js';
+
 /** @typedef {import('./words.en.js').Words} Words */
 /** @typedef {import('../shared/frames.js').Lang} Lang */
 
+/** The words of a language that is chosen later on, when the server may be away for a while.
+ * @type {Record<Lang, () => Promise<{words: Words}>>} */
+export const fetchWords = { en: lazily((at) => import(at('./words.en.js'))), fr: lazily((at) => import(at('./words.fr.js'))) };
+
 /**
+ * The words to begin with, however long they take.
  * @param {Lang} lang
  * @returns {Promise<Words>}
  */

@@ -77,6 +77,37 @@ async def test_it_keeps_one_boolean_on_the_page_and_nothing_in_the_frame_until_s
         assert await context.cookies() == []
 
 
+LINKS = """() => {
+    const links = { plain: "", saves: 'download=""', other: 'target="help"', blank: 'target="_blank"', prevented: "" };
+    for (const [id, more] of Object.entries(links))
+        document.body.insertAdjacentHTML("beforeend", `<p style="margin-top: 90vh"><a id=${id} href="#never" data-aparte ${more}>${id}</a></p>`);
+    document.querySelector("#prevented").addEventListener("click", (event) => event.preventDefault());
+    window.led = [];  // hears a click after the chat has; then nothing comes of it
+    addEventListener("click", (event) => { led.push(!event.defaultPrevented); event.preventDefault(); });
+}"""
+
+
+async def test_a_marked_link_opens_the_conversation_unless_the_browser_is_asked_for_something_else(
+    browser: Browser, demo: Demo
+) -> None:
+    async with await stage.context(browser) as context:
+        customer = await Customer.arrives(context, demo)
+        page = customer.page
+        await expect(customer.launcher.button).to_be_visible()
+        await page.evaluate(LINKS)
+        await page.locator("#plain").click(modifiers=["Alt"])
+        for name in ("saves", "other", "blank", "prevented"):
+            await page.locator(f"#{name}").click()
+        assert await page.evaluate("led") == [True, True, True, True, False]
+        await customer.launcher.is_called(customer.w["open"])
+        await customer.opens(by=page.locator("#plain"))
+        assert (await page.evaluate("led"))[5:] == [False]
+        await page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+        await customer.field.press("Escape")
+        await expect(page.locator("#plain")).to_be_focused()
+        assert await page.evaluate("scrollY") == 0, "the page stays where it was"
+
+
 @pytest.mark.parametrize("lang", ["en", "fr"])
 async def test_it_fetches_25_kilobytes_at_most_to_open(browser: Browser, demo: Demo, lang: stage.Lang) -> None:
     """As the wire has it: what a browser really asks for, from the page's script to the open conversation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -14,21 +15,21 @@ from browser import stage
 from browser.people import REFERENCE, Agent, Customer
 from browser.stage import Demo
 
-SOCKET = "**/ws/visitor"
+SOCKETS = re.compile("/ws/(visitor|agent)$")
 
 
 class Tap:
-    """Stands between the widget and the server's socket: lets everything through, or swallows one direction or both."""
+    """Stands between a person's screen and the server's socket: lets everything through, or swallows one direction or both."""
 
     def __init__(self) -> None:
-        self.is_speaking = True  # what the widget says gets through
+        self.is_speaking = True  # what the screen says gets through
         self.is_hearing = True  # and what the server says
         self.spoken: list[str] = []
 
     @classmethod
     async def on(cls, context: BrowserContext) -> Tap:
         tap = cls()
-        await context.route_web_socket(SOCKET, tap._join)
+        await context.route_web_socket(SOCKETS, tap._join)
         return tap
 
     def _join(self, line: WebSocketRoute) -> None:
@@ -333,6 +334,44 @@ async def test_it_names_another_way_when_the_conversation_does_not_come_up(brows
         await customer.launcher.press()
         await customer.opens()
         await expect(said).to_be_hidden()
+
+
+async def test_what_is_refused_late_shows_an_agent_what_can_be_done_about_it(browser: Browser, demo: Demo) -> None:
+    async with await stage.context(browser) as his, await stage.context(browser) as hers:
+        await hers.clock.install()
+        tap = await Tap.on(hers)
+        customer, agent = await Customer.talks(his, demo), await Agent.arrives(hers, demo)
+        await customer.says("QX7T4P. " + "A long story. " * 250)
+        await agent.takes("QX7T4P.")
+        await customer.card.get_by_role("button", name=customer.w["send code"]).click()
+        owner = await his.new_page()
+        await owner.goto(demo.mailbox)
+        await owner.goto(str(await owner.get_by_role("article").first.get_by_role("link").get_attribute("href")))
+        tap.is_speaking = False
+        await agent.field.fill("Into the void")
+        await agent.field.press("Enter")
+        await owner.get_by_role("button").click()
+        await expect(agent.page.get_by_text("Frozen after an alarm")).to_be_visible()
+        tap.is_speaking = True
+        await hers.clock.fast_forward(11_000)
+        refused = agent.page.get_by_role("article").filter(has_text="Into the void")
+        await expect(refused).to_contain_text("Not sent.")
+        for name in ("Try again", "Edit", "Discard"):
+            await expect(refused.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+
+
+async def test_an_agent_is_told_that_the_other_language_cannot_be_fetched_and_gets_it_later(
+    browser: Browser, demo: Demo
+) -> None:
+    async with await stage.context(browser) as hers:
+        agent = await Agent.arrives(hers, demo)
+        await hers.route("**/words.fr*", lambda route: route.abort("connectionrefused"))
+        await agent.page.get_by_role("button", name="Français").click()
+        await expect(agent.page.get_by_role("alert")).to_contain_text("This does not work now.")
+        await expect(agent.page.get_by_text(agent.w["empty"])).to_be_visible()
+        await hers.unroute("**/words.fr*")
+        await agent.speaks("fr")
+        await expect(agent.page.get_by_text(agent.w["empty"])).to_be_visible()
 
 
 async def test_a_node_of_the_version_before_is_believed_that_it_stopped(browser: Browser, demo: Demo) -> None:

@@ -89,6 +89,25 @@ test('the record ends in the agent’s language, whatever was asked when that ch
   assert.equal(desk.state.threads[ROOM].record.lang, 'en');
 });
 
+test('after a change the record is asked for anew, also while it is on its way, and no older answer replaces a newer', () => {
+  const done = (seq) => latest().say({ t: 'event', conversation: ROOM, seq, id: `e${seq}`, kind: 'act', at: 1, sender: { kind: 'system' }, body: { act: 'change', state: 'done' } });
+  const cids = () => latest().of('show_record').map(({ cid }) => cid);
+  opened(ROOM);
+  done(1);
+  assert.deepEqual(asked(), []); // nobody wants to see it
+  desk.showRecord(ROOM);
+  done(2);
+  done(3);
+  assert.equal(asked().length, 3);
+  shown(1);
+  shown(0);
+  assert.equal(desk.state.threads[ROOM].record.cid, cids()[1]);
+  mock.timers.tick(11_000);
+  assert.deepEqual(cids().slice(3), [cids()[2]]); // of the others nothing is wanted any more
+  shown(2);
+  assert.equal(desk.state.threads[ROOM].record.cid, cids()[2]);
+});
+
 test('only the record in sight is asked for anew, another when it comes into sight', () => {
   const other = 'd'.repeat(22);
   for (const [nth, id] of [ROOM, other].entries()) {

@@ -24,7 +24,7 @@ export function Inbox({ p, footer }) {
       ${tabs.map((tab) => html`<button type="button" key=${tab} aria-pressed=${String(tab === state.inboxTab)}
           onClick=${() => desk.dispatch({ t: 'do_inbox_tab', tab })}>
         ${w[tab]} <span class="count">${count[tab]}</span>
-        ${tab === 'all' && count.held > 0 && html`<span class="badge" data-kind="warn" title=${w.heldOfOthers(count.held)}><${Icon} name="hand" />${count.held}<span class="unseen"> ${w.heldOfOthers(count.held)}</span></span>`}
+        ${tab === 'all' && count.held > 0 && html`<span class="badge" data-kind="warn" title=${w.heldOfOthers(count.held)}><${Icon} name="hand" /><span aria-hidden="true">${count.held}</span><span class="unseen"> ${w.heldOfOthers(count.held)}</span></span>`}
       </button>`)}
     </div>
     ${found.length > 0

@@ -137,7 +137,8 @@ function Log({ p, thread, unsent }) {
     first.current = firstSeq;
     lastSeen.current = thread.top;
     look();
-  }, [thread.events, unsent.length, isOwn]);
+    // What is refused grows by what can be done about it.
+  }, [thread.events, unsent.map((item) => item.state).join(), isOwn]);
 
   useEffect(() => {
     const el = box.current;
