@@ -31,7 +31,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def site(installed: Path) -> None:
-    assert aparte("site", "add", "shop", "--name", "The Shop").exit_code == 0
+    assert aparte("site", "add", "shop", "--name", "Shop", "--origin", "http://localhost:9").exit_code == 0
 
 
 def closed_port() -> int:

@@ -32,6 +32,17 @@ def test_its_line_names_another_way_to_the_company(installed: Path) -> None:
         says(aparte("site", "snippet", "shop", "--contact", wrong), "--contact: give one address")
 
 
+def test_it_says_what_a_site_cannot_do_yet(installed: Path) -> None:
+    added = aparte("site", "add", "shop", "--name", "The Shop")
+    assert "No page may show it yet" in added.stdout
+    found = aparte("doctor").stdout
+    assert "! site shop: no booking system: nobody can be verified" in found
+    assert "no --origin" in found
+    again = aparte("site", "add", "shop", "--name", "The Shop", "--origin", "http://localhost:9", "--replace")
+    assert "No page" not in again.stdout
+    assert "✓ site shop: no booking system" in aparte("doctor").stdout
+
+
 def test_its_help_says_that_numbers_of_other_forms_are_refused() -> None:
     assert "number of another form is refused" in " ".join(aparte("site", "add", "--help").stdout.split())
 

@@ -288,6 +288,11 @@ def _no_mail(settings: Settings) -> Finding:
     return Finding("mail", True, says, bool(connected))
 
 
+_NO_BOOKINGS = (
+    "no booking system: nobody can be verified, and what agents say of bookings and payments waits for a reason"
+)
+
+
 def _connectors(settings: Settings) -> Iterator[Finding]:
     from aparte.records import connector_of
 
@@ -306,11 +311,13 @@ def _connectors(settings: Settings) -> Iterator[Finding]:
     for one in sites:
         try:
             connector = connector_of(one)
-            says = asyncio.run(_ask(settings, one)) if connector else "no booking system"
+            says = asyncio.run(_ask(settings, one)) if connector else _NO_BOOKINGS
         except errors.AparteError as error:
             yield Finding(f"site {one.id}", False, f"{one.records_url}: {error}")
         else:
-            yield Finding(f"site {one.id}", True, says)
+            if not one.origins:
+                says += "; and no page may show it, since it has no --origin: run aparte site add with --replace"
+            yield Finding(f"site {one.id}", True, says, not one.origins)
 
 
 def _readable_sites(settings: Settings) -> list[Site]:

@@ -92,6 +92,10 @@ def add(config_file: Path | None, secret_file: Path | None, site_id: str, replac
     click.echo(
         f"{'Replaced' if before else 'Added'} {one.id}. Paste this line into its pages:\n{_snippet(chosen, one)}"
     )
+    if not one.origins:
+        click.echo(
+            f"No page may show it yet: tell from where, with aparte site add {one.id} --replace … --origin https://www.…"
+        )
     _tell_if_local(chosen, one)
     dropped = list(_dropped(before, one)) if before else []
     if dropped:
