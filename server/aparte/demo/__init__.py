@@ -207,7 +207,7 @@ def _bind(port: int | None, count: int) -> list[socket.socket]:
         for one in bound:
             one.close()
         raise BadInput(
-            f"One of the ports {first} to {first + count - 1} is taken. Try: aparte demo --port 0"
+            f"One of the ports {first} to {first + count - 1} is taken. Give it others: --port 0"
         ) from error
     return bound
 
@@ -322,11 +322,12 @@ def _tell(console: Console, demo: Demo, *, kept: bool) -> None:
   the agent      {demo.panel}
                  {email}   {password}
                  {chief}     {chief_password}   [dim](supervisor)[/dim]
-  the mailbox    {demo.mailbox}       [dim]the codes that are sent[/dim]
+  the mailbox    {demo.mailbox}       [dim]the codes that are sent, in the language on file[/dim]
 {_told_nodes(demo)}
 The story: on the airline's page, ask to move flight booking [bold]QX7T4P[/bold]. In the
 panel, claim the conversation, try to talk about the supplement, ask for a
-check; the code is in the mailbox; then show and change the booking.
+check, unless the customer has begun it; the code is in the mailbox; then show
+and change the booking.
 Or let it play by itself: python3 server demo --story
 
 {"Everything is kept in " + str(demo.settings.data.parent) if kept else "Nothing is kept after the end."}   Stop with Ctrl-C.
