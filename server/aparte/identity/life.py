@@ -323,7 +323,7 @@ class Life:
         check = self._find(tx, row, check_id)
         was_used = check is None or self._was_used(tx, row, self._record(tx, row, check))
         is_known = check is None or (check.state == "killed" and check.secret.was_used == was_used)
-        is_over = row.is_frozen or (check is not None and not self._goes_on(tx, row, self._record(tx, row, check)))
+        is_over = row.is_frozen or (check is not None and self.live(tx, row) is None and row.standing is None)
         if is_known and is_over:
             return was_used  # pressed again, and there is nothing to end
         if check is not None:
@@ -340,18 +340,6 @@ class Life:
         tx.append(row, "alarm", AlarmBody("not_me_used" if was_used else "not_me"), sender=SYSTEM, visible=False)
         tx.audit(SYSTEM, "check.not_me", row.id, check_id)
         return was_used
-
-    def _goes_on(self, tx: Tx, row: Conversation, record: bytes) -> bool:
-        """Whether this record is asked for or proven now, or what is proven cannot be authenticated. The owner of one
-        booking says nothing of another's."""
-        live = self.live(tx, row)
-        if live is not None and self._record(tx, row, live) == record:
-            return True
-        try:
-            proof = conversations.proof(tx.vault, row)
-        except Unreadable:
-            return True
-        return proof is not None and proof.record == record.hex()
 
     def _was_used(self, tx: Tx, row: Conversation, record: bytes) -> bool:
         """Whether a code for this record has ever proven somebody here, or what would tell so cannot be authenticated.
