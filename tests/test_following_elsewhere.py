@@ -10,6 +10,7 @@ import pytest
 
 import databases
 from aparte import hub
+from aparte.actions import following
 from aparte.errors import StoreDown
 from aparte.frames import AssignedBody, Face
 from aparte.jobs import Jobs
@@ -244,3 +245,54 @@ async def test_a_damaged_row_and_a_missing_event_keep_nothing_else_from_its_peop
     await whole.say(third, "and here")
     await texts_in_order(whole, ["once more", "and here"])
     assert damaged.wrong == []
+
+
+async def test_a_damaged_assignment_still_takes_the_thread_from_who_had_it(server: Server) -> None:
+    _, claire, thread = await server.meeting()
+    marc = server.agent_id("marc")
+    other = await Store.open(server.settings, server.store.vault)
+
+    def passed_on(tx: Tx) -> int:
+        row = tx.conversation(thread)
+        row.agent_id = marc
+        tx.append(row, "assigned", AssignedBody(Face(marc, "Desk"), marc), sender=("system", ""), visible=True)
+        return row.staff_seq
+
+    try:
+        number = await other.write(passed_on)
+        where = f"conversation_id = '{thread}' AND staff_seq = {number}"
+        databases.tamper(server.store, f"UPDATE event SET sealed = zeroblob(60) WHERE {where}")
+        await append(other, thread, "not for Claire")
+    finally:
+        await other.close()
+    await Jobs(server.parts)._positions()
+    assert (await claire.expect("error", conversation=thread))["code"] == "not_found"
+    await claire.settle()
+    assert "not for Claire" not in claire.everything
+
+
+async def test_what_is_long_goes_to_a_reader_and_what_is_short_does_not(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = [await server.meeting(f"Hello {number}") for number in range(2)]
+    counts = (following.AT_A_TIME + 5, 1)
+    other = await Store.open(server.settings, server.store.vault)
+    try:
+        for (_, _, thread), count in zip(met, counts, strict=True):
+            for turn in range(count):
+                await append(other, thread, f"elsewhere {turn}")
+    finally:
+        await other.close()
+    read_along, along = server.store.read_along, list[Any]()
+
+    async def noted(query: Any, use: Any) -> Any:
+        found, rest = await read_along(query, use)
+        along.extend(one.row.id for one in found)
+        return found, rest
+
+    monkeypatch.setattr(server.store, "read_along", noted)
+    await Jobs(server.parts)._positions()
+    for (visitor, claire, _), count in zip(met, counts, strict=True):
+        for client in (visitor, claire):
+            await texts_in_order(client, [f"elsewhere {turn}" for turn in range(count)])
+    assert along[:2] == [met[1][2], met[1][2]]  # for both audiences

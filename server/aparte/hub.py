@@ -172,8 +172,9 @@ class Hub:
         return min(sent), max(room.staff_top if staff else room.visitor_top, *sent)
 
     def has_room(self, conversation: str, *, staff: bool) -> bool:
-        """Whether the outboxes of this audience are at most half full."""
-        return all(peer.has_room for peer in self.watchers(conversation, staff=staff))
+        """Whether the outboxes of its live peers are at most half full."""
+        watchers = self.watchers(conversation, staff=staff)
+        return all(peer.has_room for peer in watchers if peer.watched[conversation].is_live)
 
     def deliver(self, conversation: str, events: list[Stored], *, staff: bool) -> None:
         """Events of one stream, in order, to those of its audience who have not had them. As with `publish`, one that

@@ -38,7 +38,7 @@ from aparte.views import event_for
 
 AT_ONCE: Final = 64  # threads of which what was missed is read together
 AT_A_TIME: Final = 25  # events of each of them: of the longest texts a third of an outbox
-SHORT: Final = 100  # events in all: a few milliseconds of the writer's
+SHORT: Final = 100  # events that are read along together: a few milliseconds of the writer's
 FEW: Final = 4  # events of one thread that are told in one turn of the loop, to outboxes that are at most half full
 
 
@@ -176,73 +176,101 @@ _Load = Callable[[Connection, Collection[str]], Iterable[Conversation]]
 
 
 class _Missed(NamedTuple):
-    """What one audience of a conversation is to be told. Args: top: the number that its stream has got to."""
+    """What one audience of a conversation is to be told, and the row as it was then."""
 
-    conversation: str
+    row: Conversation
     staff: bool
     events: list[Stored]
-    top: int
+
+    @property
+    def top(self) -> int:
+        return self.row.staff_seq if self.staff else self.row.visitor_seq
+
+
+_Gaps = dict[tuple[str, bool], tuple[int, int]]
+"""Of a conversation and an audience, how far its people have got, and how far they could be."""
 
 
 async def _refill(parts: Parts, threads: list[str]) -> None:
+    """What is short first, with the next commit: at a busy node each message of another one would cost a transaction else.
+    What is long would keep the writer from its messages."""
     left = [(conversation, staff) for conversation in threads for staff in (True, False)]
     while left:
         gaps = {which: gap for which in left if (gap := parts.hub.gap(which[0], staff=which[1])) is not None}
-        if not gaps:
-            return
-        found, told = await _read(parts, gaps)
-        for one in found[told:]:
+        short = _short(gaps)
+        found, rest = await _read(parts, short or gaps, is_short=bool(short))
+        for one in rest:
             await asyncio.sleep(0)  # lets the lines take it: with all of it at once an outbox would overflow
             _tell(parts, one)
-        left = [
-            (one.conversation, one.staff)
-            for one in found
-            if gaps[one.conversation, one.staff][0] + len(one.events) < one.top
-        ]
+        more = [(one.row.id, one.staff) for one in found if gaps[one.row.id, one.staff][0] + len(one.events) < one.top]
+        left = [*more, *(which for which in gaps if short and which not in short)]
 
 
-async def _read(parts: Parts, gaps: dict[tuple[str, bool], tuple[int, int]]) -> tuple[list[_Missed], int]:
-    """What is short goes with the next commit: at a busy node each message of another one would cost a transaction else. What
-    is long would keep the writer from its messages. Returns: also how many of them have been told."""
+def _short(gaps: _Gaps) -> _Gaps:
+    """As many of the short ones as are read in one go."""
+    short: _Gaps = {}
+    size = 0
+    for which, (lowest, top) in gaps.items():
+        if top - lowest <= AT_A_TIME and size < SHORT:
+            short[which] = lowest, top
+            size += top - lowest
+    return short
+
+
+async def _read(parts: Parts, gaps: _Gaps, *, is_short: bool) -> tuple[list[_Missed], list[_Missed]]:
+    """Returns: what was missed, and which of it is still to be told."""
     read = partial(_missed, parts, {which: lowest for which, (lowest, _) in gaps.items()})
-    if sum(top - lowest for lowest, top in gaps.values()) <= SHORT:
-        with contextlib.suppress(AparteError):  # nothing was read: a reader finds what there is, or why not
+    if is_short:
+        with contextlib.suppress(AparteError):  # nothing was told: a reader finds what there is, or why not
             return await parts.store.read_along(partial(read, _loaded), partial(_tell_some, parts))
-    return await parts.store.read(partial(read, keeping.readable)), 0
+    found = await parts.store.read(partial(read, keeping.readable)) if gaps else []
+    return found, found
 
 
 def _missed(parts: Parts, after: dict[tuple[str, bool], int], load: _Load, connection: Connection) -> list[_Missed]:
-    """Args: after: of a conversation and an audience, the number that its people have got to. Without conversations that
-    were forgotten meanwhile."""
+    """Without conversations that were forgotten meanwhile. Args: after: the numbers that people have got to."""
     rows = {row.id: row for row in load(connection, {conversation for conversation, _ in after})}
     known = {which: number for which, number in after.items() if which[0] in rows}
     wanted = [(rows[conversation], not staff, number) for (conversation, staff), number in known.items()]
     found = events.missed(connection, parts.store.vault, wanted, AT_A_TIME)
-    tops = [row.visitor_seq if for_visitor else row.staff_seq for row, for_visitor, _ in wanted]
-    return [_Missed(*which, one, top) for which, one, top in zip(known, found, tops, strict=True)]
+    return [_Missed(row, not for_visitor, one) for (row, for_visitor, _), one in zip(wanted, found, strict=True)]
 
 
 def _loaded(connection: Connection, ids: Collection[str]) -> Iterable[Conversation]:
     return conversations.load(connection, ids).values()
 
 
-def _tell_some(parts: Parts, found: list[_Missed]) -> tuple[list[_Missed], int]:
-    """Tells what fits into one turn of the loop. Returns: `found`, and how many of them were told. Raises NotFound when an
-    event is not there: the conversation may have been forgotten between two statements, of which a reader sees one state."""
+def _tell_some(parts: Parts, found: list[_Missed]) -> tuple[list[_Missed], list[_Missed]]:
+    """Tells what fits into one turn of the loop. Returns: `found`, and the rest of it. Raises NotFound when an event is not
+    there: the conversation may have been forgotten between two statements, of which a reader sees one state."""
     if any(not stored.id for one in found for stored in one.events):
         raise NotFound()
-    for number, one in enumerate(found):
-        if len(one.events) > FEW or not parts.hub.has_room(one.conversation, staff=one.staff):
-            return found, number
-        _tell(parts, one)
-    return found, len(found)
+    rest = []
+    for one in found:
+        if len(one.events) > FEW or not parts.hub.has_room(one.row.id, staff=one.staff):
+            rest.append(one)
+        else:
+            _tell(parts, one)
+    return found, rest
 
 
 def _tell(parts: Parts, missed: _Missed) -> None:
-    for some in _to_each_assignment(missed.events) if missed.staff else (missed.events,):
-        parts.hub.deliver(missed.conversation, some, staff=missed.staff)
-        if missed.staff:
-            _take_away(parts, some[-1])
+    if not missed.staff:
+        parts.hub.deliver(missed.row.id, missed.events, staff=False)
+        return
+    if any(stored.kind == "unreadable" for stored in missed.events):
+        _leave_to(parts, missed.row)  # it may have been an assignment
+    for some in _to_each_assignment(missed.events):
+        parts.hub.deliver(missed.row.id, some, staff=True)
+        _take_away(parts, some[-1])
+
+
+def _leave_to(parts: Parts, row: Conversation) -> None:
+    """Takes a thread from the screens of agents who may no longer see it, as its row says."""
+    for peer in parts.hub.watchers(row.id, staff=True):
+        if peer.caller is not None and not door.may_see(peer.caller, row):
+            parts.hub.unwatch(peer, row.id)
+            peer.say(lost(row.id))
 
 
 async def _note_reading(parts: Parts, caller: AgentCaller, conversation: str) -> None:

@@ -64,6 +64,10 @@ class _Done:
     error: BaseException | None = None
 
 
+class _ReadFailed(Exception):
+    """The transaction is spoilt by what was read along with it."""
+
+
 class Writer:
     """Runs operations in commit order.
 
@@ -223,36 +227,32 @@ class Writer:
                 asyncio.get_running_loop().call_exception_handler({"message": "answer", "exception": error})
 
     def _commit(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
+        reads = [_Done(job, error=StoreDown(retry_after=RETRY_SECONDS)) for job in jobs if job.is_read]
+        writes = [job for job in jobs if not job.is_read]
         try:
             begun = time.monotonic()
             try:
                 kept = self._patiently(jobs, together=True)
+            except _ReadFailed:  # what somebody else can read as well is in nobody's way
+                done, published = self._commit(writes) if writes else ([], [])
+                return [*reads, *done], published
             except Exception as error:  # one of them cannot be written: each is tried alone, and told
-                if not self._is_committing and any(job.is_read for job in jobs):
-                    return self._without_reads(jobs)
                 if failures.is_everybodys(error):
                     raise  # one by one would fail as well
                 self._is_hurried |= failures.is_held(error)
-                kept = self._patiently(jobs, together=False)
+                done, published = self._patiently(writes, together=False)
+                kept = [*reads, *done], published
             written = [one for one in kept[0] if not one.job.is_read]
             if any(one.error is None for one in written):  # of a refusal alone the disk may never have heard
                 self.commits.note(len(written), time.monotonic() - begun)
             return kept
-        except DBAPIError as error:
-            self._is_away = failures.is_everybodys(error)
-            self.commits.fail(failures.name_of(error))
-            down = failures.down(error)
-            return [_Done(job, error=down) for job in jobs], []
         except Exception as error:  # noqa: BLE001 - the thread must live; every caller is told, nothing was kept
-            self.commits.fail(failures.name_of(error))
-            return [_Done(job, error=error) for job in jobs], []
-
-    def _without_reads(self, jobs: list[_Job]) -> tuple[list[_Done], list[Stored]]:
-        """Nobody's message waits, or fails, for what somebody else can read as well."""
-        reads = [_Done(job, error=StoreDown(retry_after=RETRY_SECONDS)) for job in jobs if job.is_read]
-        rest = [job for job in jobs if not job.is_read]
-        done, published = self._commit(rest) if rest else ([], [])
-        return [*reads, *done], published
+            is_of_database = isinstance(error, DBAPIError)
+            if writes:
+                self._is_away = is_of_database and failures.is_everybodys(error)
+                self.commits.fail(failures.name_of(error))
+            told = failures.down(error) if is_of_database else error
+            return [*reads, *(_Done(job, error=told) for job in writes)], []
 
     def _patiently(self, jobs: list[_Job], *, together: bool) -> tuple[list[_Done], list[Stored]]:
         """As `_attempt`, and again where that helps. A commit during which the connection was lost is not repeated:
@@ -351,6 +351,11 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
 
 def _plain(tx: Tx, job: _Job) -> _Done:
     """A refusal that noted nothing is its caller's alone; whatever else fails spoils the batch."""
+    if job.is_read:
+        try:
+            return _Done(job, job.apply(tx))
+        except Exception as error:
+            raise _ReadFailed from error
     before = tx.size()
     try:
         return _Done(job, job.apply(tx))

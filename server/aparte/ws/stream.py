@@ -46,7 +46,7 @@ _HEADERS: Final = (
 
 
 class StreamLine:
-    """One connection as `hub.Line` wants it, and as the messages that a socket's application gets and gives."""
+    """One connection as `peers.Line` wants it, and as the messages that a socket's application gets and gives."""
 
     on_room: Callable[[], None] | None = None
     on_text: Callable[[str], bool] | None = None
