@@ -136,7 +136,8 @@ function doing(state, action, now) {
       const entry = state.inbox[conversation];
       const seen = { ...state, given: state.given.filter((one) => one !== conversation) };
       const next = withThread(seen, conversation, (thread) => applyMarks(thread, { who: 'staff', read }));
-      return entry?.unread ? withEntry(next, { ...entry, unread: 0 }) : next;
+      // Its thread may know more than the line: whose it is since a moment.
+      return entry?.unread ? { ...next, inbox: { ...next.inbox, [conversation]: { ...entry, unread: 0 } } } : next;
     }
     case 'do_dismiss':
       return { ...state, notices: state.notices.filter((notice) => notice.id !== action.id) };

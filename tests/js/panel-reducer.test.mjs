@@ -202,6 +202,12 @@ test('it shows nothing as true of a conversation that it does not follow any mor
   assert.deepEqual([isGone, isLost, shown.standing, shown.entry.level], [true, true, null, 0]);
 });
 
+test('it knows who has it now, also when it is read in that moment', () => {
+  const news = system(3, 'assigned', { agent: { name: 'Noor' }, agent_id: 'noor', by: 'Claire' });
+  const state = run(...OPENED, { t: 'inbox', entry: entry({ unread: 1 }) }, news, { t: 'do_read', conversation: 'c1', read: 2 }, LOST);
+  assert.equal(state.threads.c1.view.entry.agent, 'noor');
+});
+
 test('it follows anew what is ours again, and not what only waits for somebody', () => {
   const lost = run(...OPENED, LOST, { t: 'gone', conversation: 'c1' });
   const waiting = reduce(lost, { t: 'inbox', entry: entry({ state: 'waiting', agent: '' }) }, NOW);
