@@ -60,7 +60,7 @@ export function reduce(state, action, now) {
     case 'event':
       return happened(state, action);
     case 'inbox':
-      return followed(given(withEntry(state, action.entry), [action.entry], state), action.entry);
+      return followed(given(withEntry(state, action.entry), [action.entry], state), action.entry, state);
     case 'gone':
       return gone(state, action.conversation);
     case 'presence':
@@ -341,10 +341,12 @@ function withEntry(state, entry) {
  * After the last of the queue was taken, the list goes where that one went.
  * @param {State} state
  * @param {import('./state.js').Entry} entry
+ * @param {State} before
  * @returns {State}
  */
-function followed(state, entry) {
-  if (state.inboxTab !== 'queue' || entry.id !== state.active || !isMine(state, entry)) return state;
+function followed(state, entry, before) {
+  const isTaken = isMine(state, entry) && !isMine(before, before.inbox[entry.id]);
+  if (state.inboxTab !== 'queue' || entry.id !== state.active || !isTaken) return state;
   const isQueueEmpty = Object.values(state.inbox).every((one) => one.state !== 'waiting');
   return isQueueEmpty ? { ...state, inboxTab: 'mine' } : state;
 }

@@ -301,6 +301,8 @@ test('it follows the last of the queue to where it went, and stays while others 
   assert.equal(run(...begin, { t: 'inbox', entry: entry() }).inboxTab, 'mine');
   assert.equal(run(...begin, { t: 'inbox', entry: waiting('c2') }, { t: 'inbox', entry: entry() }).inboxTab, 'queue');
   assert.equal(run(...begin, { t: 'inbox', entry: entry({ agent: 'you' }) }).inboxTab, 'queue');
+  const looking = [{ t: 'inbox', entry: entry() }, { t: 'do_inbox_tab', tab: 'queue' }, { t: 'inbox', entry: entry({ unread: 1 }) }];
+  assert.equal(run(...begin, ...looking).inboxTab, 'queue');
 });
 
 test('it says nothing of a refusal that nobody asked for, and tells other errors', () => {
