@@ -15,12 +15,18 @@ from harness import Server, Start
 
 
 async def test_each_is_told_what_they_can_know(browser: Browser, start: Start) -> None:
-    async with start() as server, await stage.context(browser) as hers:
+    async with (
+        start() as server,
+        await stage.context(browser) as hers,
+        await stage.context(browser, lang="fr") as others,
+    ):
         await sites.add_site(server.store, dataclasses.replace(harness.site(), id="shop", records_url=""))
         claire = await Agent.arrives(hers, InProcess(server))
+        odile = await Agent.arrives(others, InProcess(server), "fr", "supervisor")
         await (await server.visitor(site="shop")).open("Are you open on Sunday?")
         await _sees_that_nobody_can_be_verified(claire)
         await _passes_on_who_is_verified(claire, server)
+        await _is_told_and_opens_it(odile)
 
 
 async def _sees_that_nobody_can_be_verified(agent: Agent) -> None:
@@ -41,9 +47,19 @@ async def _passes_on_who_is_verified(agent: Agent, server: Server) -> None:
     await server.prove(visitor, thread)
     await expect(agent.person).to_contain_text(agent.w["proven"])
     await agent.press("pass on").click()
-    await agent.dialog.get_by_label("Marc").check()
+    await agent.dialog.get_by_label("Odile").check()
     await agent.press("pass on", agent.dialog).click()
-    await expect(agent.page.locator("#conversation")).to_contain_text("Marc has this conversation now.")
+    await expect(agent.page.locator("#conversation")).to_contain_text("Odile has this conversation now.")
     await expect(agent.person).to_contain_text("You no longer follow this conversation.")
     await expect(agent.person).not_to_contain_text(agent.w["not proven"])
     await expect(agent.page.locator("#conversation .head")).not_to_contain_text("name not verified")
+
+
+async def _is_told_and_opens_it(agent: Agent) -> None:
+    """Whatever list is in sight; it is told until the conversation is opened, and interrupts nobody."""
+    told = agent.page.get_by_role("status").filter(has_text="Un collègue vous a confié une conversation")
+    await expect(told).to_contain_text("M. Dupont")
+    await expect(agent.page.get_by_role("alert")).to_be_empty()
+    await told.get_by_role("button").first.click()
+    await expect(agent.person).to_contain_text(agent.w["proven"])
+    await expect(told).to_have_count(0)

@@ -191,6 +191,10 @@ test('it counts and marks a conversation that a colleague gave us, until it is o
   const opened = reduce(given, { t: 'do_open', conversation: 'c1' }, NOW);
   assert.deepEqual([opened.given, counts(opened).unread], [[], 0]);
   assert.deepEqual(reduce(given, { t: 'gone', conversation: 'c1' }, NOW).given, []);
+  const told = ({ notices }) => notices.map(({ kind, conversation }) => `${kind} ${conversation}`);
+  assert.deepEqual([given, opened, reduce(given, { t: 'inbox', entry: entry({ agent: 'you' }) }, NOW)].map(told), [['given c1'], [], []]);
+  const alarms = Array.from({ length: 4 }, (_, at) => ({ id: at, kind: 'alarm', code: `alarm${at}`, sentence: '', conversation: 'c2', retryAfter: 0 }));
+  assert.deepEqual(reduce({ ...theirs, notices: alarms }, { t: 'inbox', entry: entry() }, NOW).notices, alarms, 'no alarm gives way');
   const taken = [entry({ state: 'waiting', agent: '' }), entry()].reduce((state, one) => reduce(state, { t: 'inbox', entry: one }, NOW), theirs);
   assert.deepEqual(taken.given, []);
 });
