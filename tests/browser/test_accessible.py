@@ -352,6 +352,13 @@ async def test_it_shows_the_focus_and_gives_it_back_in_the_widget(browser: Brows
         verify = customer.card.get_by_role("button", name=w["verify"])
         await expect(verify).to_be_in_viewport(ratio=1)
         await expect(frame.locator(".newest")).to_have_count(0)
+        # Who has used up the tries need not write the number down again.
+        for left in (4, 3, 2, 1, 0):
+            await customer.card.get_by_label(w["code"]).fill("00000000")
+            await verify.click()
+            await expect(frame.get_by_text(f"{left} tr" if left else w["failed"]).first).to_be_visible()
+        await frame.get_by_role("button", name="Ask for a new code").click()
+        await expect(customer.card.get_by_label(w["reference"])).to_have_value(REFERENCE)
 
 
 async def test_it_shows_the_focus_and_gives_it_back_in_the_panel(browser: Browser, demo: Demo) -> None:

@@ -32,7 +32,7 @@ function Offer(props) {
   useEffect(() => {
     if (onBack) field.current?.focus();
   }, []);
-  const [reference, setReference] = useState('');
+  const [reference, setReference] = useState((!onBack && check.reference) || '');
   const isBusy = state.asking?.deed === 'start_check';
   const isWrong = state.failure?.code === 'bad_reference';
   useEffect(() => {
