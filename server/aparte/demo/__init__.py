@@ -206,9 +206,7 @@ def _bind(port: int | None, count: int) -> list[socket.socket]:
     except OSError as error:
         for one in bound:
             one.close()
-        raise BadInput(
-            f"One of the ports {first} to {first + count - 1} is taken. Give it others: --port 0"
-        ) from error
+        raise BadInput(f"One of the ports {first} to {first + count - 1} is taken. Give it others: --port 0") from error
     return bound
 
 
