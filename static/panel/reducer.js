@@ -60,7 +60,7 @@ export function reduce(state, action, now) {
     case 'event':
       return happened(state, action);
     case 'inbox':
-      return followed(given(withEntry(state, action.entry), [action.entry], state), action.entry);
+      return followed(given(withEntry(state, action.entry), [action.entry], state), action.entry, state);
     case 'gone':
       return gone(state, action.conversation);
     case 'presence':
@@ -107,8 +107,7 @@ function doing(state, action, now) {
     case 'do_open': {
       const id = action.conversation;
       const open = state.open.includes(id) ? state.open : [...state.open, id];
-      const others = state.given.filter((one) => one !== id);
-      return { ...state, open, active: id, given: others, place: 'thread', threads: { [id]: emptyThread(id), ...state.threads } };
+      return { ...notGiven(state, id), open, active: id, place: 'thread', threads: { [id]: emptyThread(id), ...state.threads } };
     }
     case 'do_shut':
       return shut(state, action.conversation);
@@ -134,9 +133,9 @@ function doing(state, action, now) {
     case 'do_read': {
       const { conversation, read } = action;
       const entry = state.inbox[conversation];
-      const seen = { ...state, given: state.given.filter((one) => one !== conversation) };
-      const next = withThread(seen, conversation, (thread) => applyMarks(thread, { who: 'staff', read }));
-      return entry?.unread ? withEntry(next, { ...entry, unread: 0 }) : next;
+      const next = withThread(notGiven(state, conversation), conversation, (thread) => applyMarks(thread, { who: 'staff', read }));
+      // Its thread may know more than the line: whose it is since a moment.
+      return entry?.unread ? { ...next, inbox: { ...next.inbox, [conversation]: { ...entry, unread: 0 } } } : next;
     }
     case 'do_dismiss':
       return { ...state, notices: state.notices.filter((notice) => notice.id !== action.id) };
@@ -176,7 +175,7 @@ function welcomed(state, frame, now) {
 }
 
 /**
- * Marks what a colleague has given us meanwhile, and forgets what has left us.
+ * Marks and tells what a colleague has given us meanwhile, and forgets what has left us.
  * @param {State} state
  * @param {import('./state.js').Entry[]} entries that came
  * @param {State} before
@@ -184,8 +183,15 @@ function welcomed(state, frame, now) {
  */
 function given(state, entries, before) {
   const came = entries.filter((entry) => isGiven(state, before, entry)).map(({ id }) => id);
-  const stay = state.given.filter((id) => !came.includes(id) && isMine(state, state.inbox[id]));
-  return came.length || stay.length < state.given.length ? { ...state, given: [...stay, ...came] } : state;
+  const left = state.given.filter((id) => came.includes(id) || !isMine(state, state.inbox[id]));
+  const news = /** @type {const} */ ({ kind: 'given', code: '', sentence: '', retryAfter: 0 });
+  return came.reduce((next, id) => noticed({ ...next, given: [...next.given, id] }, { ...news, conversation: id }), left.reduce(notGiven, state));
+}
+
+/** It was opened or has left us: nothing marks or tells it any more. @param {State} state @param {string} id @returns {State} */
+function notGiven(state, id) {
+  const notices = state.notices.filter(({ kind, conversation }) => kind !== 'given' || conversation !== id);
+  return { ...state, notices, given: state.given.filter((one) => one !== id) };
 }
 
 /**
@@ -284,7 +290,7 @@ function refused(state, error) {
 }
 
 /**
- * The newest last; the same thing told again takes the place of the old.
+ * The newest last; the same thing told again takes the place of the old. What the list marks too gives way to the rest.
  * @param {State} state
  * @param {Omit<Notice, 'id'>} notice
  * @returns {State}
@@ -293,7 +299,8 @@ function noticed(state, notice) {
   const id = state.lastNotice + 1;
   const { kind, code, conversation } = notice;
   const others = state.notices.filter((old) => old.code !== code || old.conversation !== conversation || old.kind !== kind);
-  return { ...state, lastNotice: id, notices: [...others, { id, ...notice }].slice(-4) };
+  const told = { id, ...notice };
+  return { ...state, lastNotice: id, notices: (kind === 'given' ? [told, ...others] : [...others, told]).slice(-4) };
 }
 
 /**
@@ -303,8 +310,7 @@ function noticed(state, notice) {
  */
 function gone(state, id) {
   const { [id]: _, ...inbox } = state.inbox;
-  const others = state.given.filter((one) => one !== id);
-  return withThread({ ...state, inbox, given: others }, id, (thread) => ({ ...thread, isGone: true, record: null }));
+  return withThread({ ...notGiven(state, id), inbox }, id, (thread) => ({ ...thread, isGone: true, record: null }));
 }
 
 /**
@@ -340,10 +346,12 @@ function withEntry(state, entry) {
  * After the last of the queue was taken, the list goes where that one went.
  * @param {State} state
  * @param {import('./state.js').Entry} entry
+ * @param {State} before
  * @returns {State}
  */
-function followed(state, entry) {
-  if (state.inboxTab !== 'queue' || entry.id !== state.active || !isMine(state, entry)) return state;
+function followed(state, entry, before) {
+  const isTaken = isMine(state, entry) && !isMine(before, before.inbox[entry.id]);
+  if (state.inboxTab !== 'queue' || entry.id !== state.active || !isTaken) return state;
   const isQueueEmpty = Object.values(state.inbox).every((one) => one.state !== 'waiting');
   return isQueueEmpty ? { ...state, inboxTab: 'mine' } : state;
 }

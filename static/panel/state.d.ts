@@ -60,7 +60,9 @@ export type Place = 'inbox' | 'thread' | 'person';
 
 export interface Notice {
   id: number;
-  kind: 'alarm' | 'error';
+  /** `given`: a colleague gave us this conversation. */
+  kind: 'alarm' | 'error' | 'given';
+  /** '' where there is nothing to tell apart. */
   code: string;
   sentence: string;
   conversation: string;

@@ -55,7 +55,7 @@ export function resetThread(thread, { view, resumed }) {
  * @returns {Thread}
  */
 export function lostThread(thread) {
-  const view = thread.view && { ...thread.view, standing: null, check: null, entry: { ...thread.view.entry, level: 0 } };
+  const view = thread.view && { ...thread.view, standing: null, check: null, entry: { ...thread.view.entry, level: 0, unread: 0 } };
   return { ...thread, view, record: null, isGone: true, isLost: true, wantsWatch: false, hasGap: false, typingUntil: 0 };
 }
 

@@ -215,6 +215,8 @@ export const words = {
   // person
   nobody: 'Not verified yet',
   nobodyLead: 'Speak about general things only. A name or a booking number proves nothing.',
+  unfollowed: 'Verification not shown',
+  unfollowedLead: 'You no longer follow this conversation.',
   provenFor: (/** @type {string} */ reference) => `Verified for booking ${reference}`,
   typedAddress: 'The address that was typed is verified',
   minutesLeft: (/** @type {string} */ time) => `${time} left`,

@@ -198,6 +198,8 @@ export const words = {
   closeIt: 'Fermer la conversation',
   nobody: 'Identité non vérifiée',
   nobodyLead: 'Restez sur les sujets généraux. Un nom ou un numéro de réservation ne prouve rien.',
+  unfollowed: 'Vérification non affichée',
+  unfollowedLead: 'Vous ne suivez plus cette conversation.',
   provenFor: (reference) => `Identité vérifiée pour la réservation ${reference}`,
   typedAddress: 'L’adresse saisie est vérifiée',
   minutesLeft: (time) => `reste ${time}`,

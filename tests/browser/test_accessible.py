@@ -325,7 +325,7 @@ async def test_it_shows_the_focus_and_gives_it_back_in_the_widget(browser: Brows
     async with await stage.context(browser) as his:
         customer = await Customer.talks(his, demo)
         page, frame, w = customer.page, customer.frame, customer.w
-        await customer.says(f"My booking is {REFERENCE}")
+        await customer.says(f"My booking is {REFERENCE}. " + "Where is my suitcase? " * 15)
         await frame.get_by_role("button", name=w["private"]).focus()
         stops, unseen = await tab_stops(page, frame)
         assert unseen == []
@@ -345,6 +345,20 @@ async def test_it_shows_the_focus_and_gives_it_back_in_the_widget(browser: Brows
         await expect(customer.field).to_be_focused()
         await expect(frame.locator("[role=log][aria-live=polite]")).to_have_count(1)
         await expect(frame.locator("[role=status]").first).to_be_attached()
+        # What a button of the card brings is in sight, whatever was unfolded below it, and nothing covers it.
+        await customer.card.locator("summary").click()
+        await customer.log.evaluate("(it) => it.scrollBy(0, -80)")
+        await customer.card.get_by_role("button", name=w["send code"]).click()
+        verify = customer.card.get_by_role("button", name=w["verify"])
+        await expect(verify).to_be_in_viewport(ratio=1)
+        await expect(frame.locator(".newest")).to_have_count(0)
+        # Who has used up the tries need not write the number down again.
+        for left in (4, 3, 2, 1, 0):
+            await customer.card.get_by_label(w["code"]).fill("00000000")
+            await verify.click()
+            await expect(frame.get_by_text(f"{left} tr" if left else w["failed"]).first).to_be_visible()
+        await frame.get_by_role("button", name="Ask for a new code").click()
+        await expect(customer.card.get_by_label(w["reference"])).to_have_value(REFERENCE)
 
 
 async def test_it_shows_the_focus_and_gives_it_back_in_the_panel(browser: Browser, demo: Demo) -> None:

@@ -368,10 +368,10 @@ async def test_an_agent_is_told_that_the_other_language_cannot_be_fetched_and_ge
         await hers.route("**/words.fr*", lambda route: route.abort("connectionrefused"))
         await agent.page.get_by_role("button", name="Français").click()
         await expect(agent.page.get_by_role("alert")).to_contain_text("This does not work now.")
-        await expect(agent.page.get_by_text(agent.w["empty"])).to_be_visible()
+        await expect(agent.inbox.get_by_role("button", name=agent.w["queue"])).to_be_visible()
         await hers.unroute("**/words.fr*")
         await agent.speaks("fr")
-        await expect(agent.page.get_by_text(agent.w["empty"])).to_be_visible()
+        await expect(agent.inbox.get_by_role("button", name=agent.w["queue"])).to_be_visible()
 
 
 async def test_a_node_of_the_version_before_is_believed_that_it_stopped(browser: Browser, demo: Demo) -> None:

@@ -191,6 +191,10 @@ test('it counts and marks a conversation that a colleague gave us, until it is o
   const opened = reduce(given, { t: 'do_open', conversation: 'c1' }, NOW);
   assert.deepEqual([opened.given, counts(opened).unread], [[], 0]);
   assert.deepEqual(reduce(given, { t: 'gone', conversation: 'c1' }, NOW).given, []);
+  const told = ({ notices }) => notices.map(({ kind, conversation }) => `${kind} ${conversation}`);
+  assert.deepEqual([given, opened, reduce(given, { t: 'inbox', entry: entry({ agent: 'you' }) }, NOW)].map(told), [['given c1'], [], []]);
+  const alarms = Array.from({ length: 4 }, (_, at) => ({ id: at, kind: 'alarm', code: `alarm${at}`, sentence: '', conversation: 'c2', retryAfter: 0 }));
+  assert.deepEqual(reduce({ ...theirs, notices: alarms }, { t: 'inbox', entry: entry() }, NOW).notices, alarms, 'no alarm gives way');
   const taken = [entry({ state: 'waiting', agent: '' }), entry()].reduce((state, one) => reduce(state, { t: 'inbox', entry: one }, NOW), theirs);
   assert.deepEqual(taken.given, []);
 });
@@ -200,6 +204,12 @@ test('it shows nothing as true of a conversation that it does not follow any mor
   const proven = run(...OPENED.slice(0, 3), { t: 'reset', conversation: 'c1', epoch: 'e1', view: PROVEN }, OPENED[4]);
   const { view: shown, isGone, isLost } = reduce(proven, LOST, NOW).threads.c1;
   assert.deepEqual([isGone, isLost, shown.standing, shown.entry.level], [true, true, null, 0]);
+});
+
+test('it knows who has it now, also when it is read in that moment', () => {
+  const news = system(3, 'assigned', { agent: { name: 'Noor' }, agent_id: 'noor', by: 'Claire' });
+  const state = run(...OPENED, { t: 'inbox', entry: entry({ unread: 1 }) }, news, { t: 'do_read', conversation: 'c1', read: 2 }, LOST);
+  assert.equal(state.threads.c1.view.entry.agent, 'noor');
 });
 
 test('it follows anew what is ours again, and not what only waits for somebody', () => {
@@ -295,6 +305,8 @@ test('it follows the last of the queue to where it went, and stays while others 
   assert.equal(run(...begin, { t: 'inbox', entry: entry() }).inboxTab, 'mine');
   assert.equal(run(...begin, { t: 'inbox', entry: waiting('c2') }, { t: 'inbox', entry: entry() }).inboxTab, 'queue');
   assert.equal(run(...begin, { t: 'inbox', entry: entry({ agent: 'you' }) }).inboxTab, 'queue');
+  const looking = [{ t: 'inbox', entry: entry() }, { t: 'do_inbox_tab', tab: 'queue' }, { t: 'inbox', entry: entry({ unread: 1 }) }];
+  assert.equal(run(...begin, ...looking).inboxTab, 'queue');
 });
 
 test('it says nothing of a refusal that nobody asked for, and tells other errors', () => {

@@ -46,6 +46,10 @@ test('it sets French as French is set', () => {
   }
 });
 
+test('it begins with a capital what stands alone where the desk has no name', () => {
+  for (const { here, away } of [en, fr]) for (const word of [here, away]) assert.match(word, /^\p{Lu}/u);
+});
+
 test('it writes no straight quotation marks', () => {
   for (const sentence of sentences(en)) assert.doesNotMatch(sentence, /["']/, sentence);
 });

@@ -9,11 +9,11 @@ import { Call, Icon, countdown, html, useEffect, useRef, useState } from './kit.
 
 /** @typedef {import('./cards.js').CardProps} Props */
 /** @typedef {import('../../static/shared/frames.js').CheckCard} CheckCard */
-/** @typedef {Props & {check: CheckCard}} CheckProps */
+/** @typedef {Props & {check: CheckCard, onSend: () => void}} CheckProps */
 
 const DIGITS = 8;
 
-/** The check that can still succeed. `isAnew`: the last one cannot, and the customer wants another. @param {Props & {isAnew: boolean}} props */
+/** The check that can still succeed. `isAnew`: the last one cannot, and the customer wants another; `onSend`: a code is asked for. @param {Props & {isAnew: boolean, onSend: () => void}} props */
 export function Check(props) {
   const { check, state, frozen } = props.state.view ?? {};
   const [other, setOther] = useState(''); // the running check in whose place one for another booking is wanted
@@ -27,12 +27,12 @@ export function Check(props) {
 
 /** @param {CheckProps & {onBack: false|(() => void)}} props `onBack`: to the code that is awaited */
 function Offer(props) {
-  const { state, talk, words, check, onBack } = props;
+  const { state, talk, words, check, onBack, onSend } = props;
   const field = useRef(/** @type {HTMLInputElement|null} */ (null));
   useEffect(() => {
     if (onBack) field.current?.focus();
   }, []);
-  const [reference, setReference] = useState('');
+  const [reference, setReference] = useState((!onBack && check.reference) || '');
   const isBusy = state.asking?.deed === 'start_check';
   const isWrong = state.failure?.code === 'bad_reference';
   useEffect(() => {
@@ -43,7 +43,9 @@ function Offer(props) {
   /** @param {SubmitEvent} event */
   const onSubmit = (event) => {
     event.preventDefault();
-    if (canSend) talk.ask('start_check', { reference: reference.trim() });
+    if (!canSend) return;
+    talk.ask('start_check', { reference: reference.trim() });
+    onSend();
   };
   return html`<form onSubmit=${onSubmit}>
     <h2><${Icon} name="shield" />${words.check.title}</h2>

@@ -32,8 +32,9 @@ export function Thread(props) {
   // What comes in above is old: it is not read aloud.
   const isQuiet = state.isFetching || first < held.current.first;
 
-  const onAnew = (/** @type {string} */ id) => ((held.current.isAtEnd = true), setAnew(id));
   const toEnd = () => log.current && (log.current.scrollTop = log.current.scrollHeight);
+  const stayAtEnd = () => ((held.current.isAtEnd = true), setAway(false), toEnd(), onEnd(true));
+  const onAnew = (/** @type {string} */ id) => (stayAtEnd(), setAnew(id));
   const look = () => {
     const box = log.current;
     if (!box || !isOpen) return;
@@ -60,7 +61,7 @@ export function Thread(props) {
     return () => watch.disconnect();
   }, []);
   useEffect(() => {
-    if (state.entries.length) (held.current.isAtEnd = true), setAway(false), toEnd(), onEnd(true);
+    if (state.entries.length) stayAtEnd();
   }, [state.entries.at(-1)?.cid]);
 
   const isEmpty = !state.view && state.entries.length === 0;
@@ -79,7 +80,7 @@ export function Thread(props) {
       ${shown.map((event, at) => html`<${Item} key=${event.seq} ...${{ event, words, cards, lang, now, desk: state.site.desk }} before=${shown[at - 1]} after=${shown[at + 1]} view=${state.view} phone=${phone} anew=${anew} onAnew=${onAnew} />`)}
       ${state.entries.map((entry) => html`<${Waiting} key=${entry.cid} ...${props} entry=${entry} />`)}
       ${cards
-        ? html`<${cards.Check} ...${props} words=${cards.words} isAnew=${anew !== '' && anew === state.view?.check?.id && isOver(state.view.check.state)} />`
+        ? html`<${cards.Check} ...${props} words=${cards.words} onSend=${stayAtEnd} isAnew=${anew !== '' && anew === state.view?.check?.id && isOver(state.view.check.state)} />`
         : (state.view?.check || shown.some(isCard)) && html`<p class="line" role="status">${words.fetchingCard}</p>`}
       ${state.isTyping && html`<p class="typing"><span class="unseen">${words.typing}</span><i /><i /><i /></p>`}
     </div>

@@ -2,8 +2,8 @@
 export const words = {
   close: 'Close',
   private: 'About your privacy',
-  here: 'here now',
-  away: 'away just now',
+  here: 'Here now',
+  away: 'Away just now',
   end: 'End the conversation',
   send: 'Send',
   write: 'Write a message…',

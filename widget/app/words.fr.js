@@ -6,8 +6,8 @@
 export const words = {
   close: 'Fermer',
   private: 'Votre vie privée',
-  here: 'en ligne',
-  away: 'absent',
+  here: 'En ligne',
+  away: 'Absent',
   end: 'Terminer la conversation',
   send: 'Envoyer',
   write: 'Écrivez un message…',

@@ -95,27 +95,32 @@ function Banner({ p: { state, w } }) {
   return html`<div role="status" class="banner-frame">${isShown && html`<p class="banner"><${Icon} name="clock" /> ${said}</p>`}</div>`;
 }
 
-/** @param {{p: View}} props */
+/** That a colleague gives us a conversation interrupts nobody. @param {{p: View}} props */
 function Notices({ p }) {
-  return html`<div class="notices" role="alert">${p.state.notices.map((notice) => html`<${Told} key=${notice.id} p=${p} notice=${notice} />`)}</div>`;
+  const told = (/** @type {boolean} */ isGiven) => p.state.notices.filter(({ kind }) => (kind === 'given') === isGiven)
+    .map((notice) => html`<${Told} key=${notice.id} p=${p} notice=${notice} />`);
+  return html`<div class="notices"><div role="alert">${told(false)}</div><div role="status">${told(true)}</div></div>`;
 }
 
-/** An alarm stays until it is put away; an error goes by itself. @param {{p: View, notice: import('../state.js').Notice}} props */
+/** An error goes by itself; the rest stays until it is put away, a given conversation until it is opened. @param {{p: View, notice: import('../state.js').Notice}} props */
 function Told({ p, notice: { id, kind, code, sentence, conversation, retryAfter } }) {
   const { state, desk, w } = p;
   const dismiss = () => desk.dispatch({ t: 'do_dismiss', id });
   useEffect(() => {
-    if (kind === 'alarm') return undefined;
+    if (kind !== 'error') return undefined;
     const timer = setTimeout(dismiss, ERROR_STAYS_MS);
     return () => clearTimeout(timer);
   }, []);
   const entry = state.inbox[conversation];
-  const said = kind === 'alarm'
-    ? /** @type {Record<string, string>} */ (w.alarms)[code] ?? code
-    : [explain(w, code, sentence), retryAfter > 0 ? w.goOnIn(span(retryAfter)) : ''].join(' ');
+  const name = entry ? callOf(w, entry) : '';
+  const [title, said] = {
+    alarm: () => [[w.alarm, name].filter(Boolean).join(' · '), /** @type {Record<string, string>} */ (w.alarms)[code] ?? code],
+    given: () => [w.givenToYou, name],
+    error: () => ['', [explain(w, code, sentence), retryAfter > 0 ? w.goOnIn(span(retryAfter)) : ''].join(' ')],
+  }[kind]();
   return html`<div class="notice" data-kind=${kind}>
-    <${Icon} name="alarm" />
-    <p>${kind === 'alarm' && html`<strong>${w.alarm}${entry ? ` · ${callOf(w, entry)}` : ''}</strong><br />`}${said}</p>
+    <${Icon} name=${kind === 'given' ? 'person' : 'alarm'} />
+    <p>${title && html`<strong>${title}</strong><br />`}${said}</p>
     ${entry && conversation !== state.active && html`<button type="button" class="button small" onClick=${() => { desk.open(conversation); dismiss(); }}>${w.show}</button>`}
     <button type="button" class="icon-button" aria-label=${w.dismiss} title=${w.dismiss} onClick=${dismiss}><${Icon} name="cross" /></button>
   </div>`;

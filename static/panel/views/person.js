@@ -46,14 +46,14 @@ function Proof({ p, thread }) {
   const isProven = (standing?.level ?? 0) >= 2;
   const isUnderWay = runningCheck(thread.view, desk.now()) !== null;
   const reference = standing?.reference ?? '';
-  const title = isProven ? w.provenFor(reference) : standing ? w.typedAddress : w.nobody;
+  const title = thread.isLost ? w.unfollowed : isProven ? w.provenFor(reference) : standing ? w.typedAddress : w.nobody;
   return html`<section class="proof" data-proven=${isProven} aria-label=${title}>
-    <p class="proof-level" title=${sureness(w, standing?.level ?? 0)}><${Icon} name=${isProven ? 'proven' : 'shield'} /></p>
+    <p class="proof-level" title=${thread.isLost ? undefined : sureness(w, standing?.level ?? 0)}><${Icon} name=${isProven ? 'proven' : 'shield'} /></p>
     <div>
       <h2>${title}</h2>
       ${standing && html`<p class="proof-left">${w.minutesLeft(remaining((standing.until ?? 0) - desk.now()))}</p>`}
       ${standing?.contact && html`<p class="soft">${w.contact}<br /><span class="mono">${standing.contact}</span></p>`}
-      ${!isProven && html`<p class="soft">${w.nobodyLead}</p>`}
+      ${!isProven && html`<p class="soft">${thread.isLost ? w.unfollowedLead : w.nobodyLead}</p>`}
     </div>
     ${mayAsk(p, thread) && !canCheck(p.state, thread.view?.entry) && html`<p class="soft">${w.noChecks}</p>`}
     ${mayAsk(p, thread) && canCheck(p.state, thread.view?.entry) && html`<button type="button" class="button ${isProven || isUnderWay ? '' : 'primary'}" title="${w.askCheck} (A)"

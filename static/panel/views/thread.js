@@ -80,14 +80,15 @@ function Head({ p, thread }) {
   const mayPass = entry && !thread.isGone && entry.state === 'assigned' && (isMine(state, entry) || leads(state));
   const site = state.sites.find((one) => one.id === entry?.site);
   const isProven = (standingNow(thread.view, desk.now())?.level ?? 0) >= 2;
+  const isFollowed = entry && !thread.isLost; // of what is not, nothing is told that may have changed
   useSecond(); // a proof ends by itself
   return html`<header class="head">
     <button type="button" class="icon-button narrow" aria-label=${w.inbox} title=${w.inbox} onClick=${() => desk.dispatch({ t: 'do_place', place: 'inbox' })}><${Icon} name="back" /></button>
     <div class="head-who">
       <h2>${callOf(w, entry)}</h2>
-      <p class="soft">${entry?.name && !isProven && html`<span>${w.notByName} · </span>`}${site?.name ?? ''} ${entry && html`<${Wait} p=${p} entry=${entry} />`}</p>
+      <p class="soft">${isFollowed && entry.name && !isProven && html`<span>${w.notByName} · </span>`}${site?.name ?? ''} ${isFollowed && html`<${Wait} p=${p} entry=${entry} />`}</p>
     </div>
-    ${entry && html`<${Marks} w=${w} entry=${entry} />`}
+    ${isFollowed && html`<${Marks} w=${w} entry=${entry} />`}
     ${mayPass && html`
       <button type="button" class="button small" title="${w.transfer} (T)" onClick=${() => p.ask({ kind: 'transfer', conversation: thread.id })}>${w.transfer}</button>
       <button type="button" class="button small" title="${w.close} (E)" onClick=${() => p.ask({ kind: 'close', conversation: thread.id })}>${w.close}</button>
