@@ -108,8 +108,11 @@ def test_the_reader_of_these_tests_sees_the_numbers() -> None:
 
 
 def events_of(client: Client) -> list[dict[str, Any]]:
-    """The live events that came."""
-    return [json.loads(raw) for raw in client.raw if raw.startswith('{"t":"event"')]
+    """The events that came: live, or with the pages of who has just come in."""
+    found = []
+    for frame in map(json.loads, client.raw):
+        found += [frame] if frame["t"] == "event" else frame["items"] if frame["t"] == "events" else []
+    return found
 
 
 async def last_text(client: Client, kinds: tuple[str, ...]) -> str:
