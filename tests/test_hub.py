@@ -262,7 +262,7 @@ async def test_a_line_that_fails_in_the_middle_of_much_takes_no_other_with_it(hu
     (broken, one), (here, two) = joined(frames=2), joined()
     live(hub, one)
     live(hub, two)
-    broken.write_texts = lambda _texts: 1 / 0  # type: ignore[assignment, method-assign]
+    broken.write_texts = lambda _texts: 1 / 0  # type: ignore[assignment, method-assign]  # a fault is planted in it
     with structlog.testing.capture_logs() as logged:
         hub.publish([event(number) for number in range(1, 6)])
         await turn()

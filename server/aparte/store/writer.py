@@ -2,10 +2,10 @@
 
 Knows batches, savepoints and commits. Must not know what an operation means.
 
-Plain appends of a batch share their reads and their writes, and what is read along goes beside them. Everything else runs under a savepoint of its
-own, and on PostgreSQL, where others write at the same time, in a commit of its own. When a batch fails for a reason of
-one operation, it is rolled back and run again one by one, so that a poisoned operation never takes its neighbours with
-it.
+Plain appends of a batch share their reads and their writes, and what is read along goes beside them. Everything else
+runs under a savepoint of its own, and on PostgreSQL, where others write at the same time, in a commit of its own. When a
+batch fails for a reason of one operation, it is rolled back and run again one by one, so that a poisoned operation never
+takes its neighbours with it.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Writer:
     """Runs operations in commit order.
 
     Args: engine: one durable connection; clock: epoch seconds, never backwards; publish: called in the event loop
-    with a commit's events, in order, before any of its callers is answered but who reads along; most: operations in one commit;
-    waiting: operations that may wait before more are refused.
+    with a commit's events, in order, before any of its callers is answered but who reads along; most: operations in
+    one commit; waiting: operations that may wait before more are refused.
     """
 
     def __init__(
@@ -354,7 +354,7 @@ def _plain(tx: Tx, job: _Job) -> _Done:
     if job.is_read:
         try:
             return _Done(job, job.apply(tx))
-        except Exception as error:
+        except Exception as error:  # whatever it is, the appends of its transaction are to be run without it
             raise _ReadFailed from error
     before = tx.size()
     try:
