@@ -320,7 +320,7 @@ def _tell(console: Console, demo: Demo, *, kept: bool) -> None:
   the agent      {demo.panel}
                  {email}   {password}
                  {chief}     {chief_password}   [dim](supervisor)[/dim]
-  the mailbox    {demo.mailbox}       [dim]the codes that are sent, in the language on file[/dim]
+  the mailbox    {demo.mailbox}       [dim]codes, in the language on file[/dim]
 {_told_nodes(demo)}
 The story: on the airline's page, ask to move flight booking [bold]QX7T4P[/bold]. In the
 panel, claim the conversation, try to talk about the supplement, ask for a
